@@ -1,0 +1,1 @@
+"""What is learned from readings: history, limits, episodes; later personal models."""

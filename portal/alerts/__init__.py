@@ -1,0 +1,1 @@
+"""Episodes, alerts, their life, and their delivery."""

@@ -1,0 +1,1 @@
+"""The ledger of consent, by person and purpose."""

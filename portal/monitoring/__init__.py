@@ -1,0 +1,1 @@
+"""Monitoring plans: why a person is watched, for what, and who answers."""

@@ -1,0 +1,1 @@
+"""Organisations, care teams, patients, and the counter that orders what changed."""

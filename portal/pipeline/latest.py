@@ -1,0 +1,107 @@
+"""Latest values per person and vital, and how far the pipeline has come: both in Redis, both can be rebuilt.
+
+Writes move forward only, so a replay or a late reading never turns a board back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import redis
+from django.conf import settings
+
+DELAYED_AFTER = timedelta(seconds=60)
+
+# KEYS: one hash per person. ARGV: key number, vital, "measured_us|value|device", repeated.
+_FORWARD_ONLY = """
+for i = 1, #ARGV, 3 do
+  local key = KEYS[tonumber(ARGV[i])]
+  local old = redis.call('HGET', key, ARGV[i + 1])
+  if not old or tonumber(string.match(old, '^%d+')) <= tonumber(string.match(ARGV[i + 2], '^%d+')) then
+    redis.call('HSET', key, ARGV[i + 1], ARGV[i + 2])
+  end
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The newest value of one vital. `value` is a float, or a letter for a code; flags are 0 and 1."""
+
+    value: float | str
+    measured_at: datetime
+    device_id: str
+
+
+@cache
+def connection() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, decode_responses=True, health_check_interval=30)
+
+
+def latest_write(values: Iterable[tuple[str, str, Latest]]) -> None:
+    """Write (subject, vital, latest) triples; an older value never replaces a newer one."""
+    keys: dict[str, int] = {}
+    arguments: list[str | int] = []
+    for subject, vital, latest in values:
+        number = keys.setdefault(f"latest:{subject}", len(keys) + 1)
+        arguments += [number, vital, f"{_microseconds(latest.measured_at)}|{latest.value}|{latest.device_id}"]
+    if arguments:
+        connection().eval(_FORWARD_ONLY, len(keys), *keys, *arguments)
+
+
+def latest_read(subjects: Iterable[str]) -> dict[str, dict[str, Latest]]:
+    """The latest values of each subject, by vital."""
+    subjects = list(subjects)
+    pipe = connection().pipeline(transaction=False)
+    for subject in subjects:
+        pipe.hgetall(f"latest:{subject}")
+    return {
+        s: {vital: _parse(text) for vital, text in found.items()}
+        for s, found in zip(subjects, pipe.execute(), strict=True)
+    }
+
+
+def latest_forget(subject: str) -> None:
+    connection().delete(f"latest:{subject}")
+
+
+def progress_write(part: str, partitions: Iterable[int], now: datetime) -> None:
+    """Say that `part` ("door" or "watcher") stood at the end of these partitions at `now`."""
+    if fields := {str(p): now.timestamp() for p in partitions}:
+        connection().hset(f"progress:{part}", mapping=fields)
+
+
+def progress_read() -> datetime | None:
+    """The moment up to which every partition is known to have been read by door and watcher, or None if unknown."""
+    expected = {"door": settings.READINGS_PARTITIONS, "watcher": settings.ADMITTED_PARTITIONS}
+    times = []
+    for part, partitions in expected.items():
+        found: Mapping[str, str] = connection().hgetall(f"progress:{part}")
+        if len(found) < partitions:
+            return None
+        times += [float(t) for t in found.values()]
+    return datetime.fromtimestamp(min(times), UTC)
+
+
+def monitoring_delayed(now: datetime) -> bool:
+    """Whether what a board shows may be older than DELAYED_AFTER because the pipeline, not the person, is late."""
+    reached = progress_read()
+    return reached is None or now - reached > DELAYED_AFTER
+
+
+def latest_since(now: datetime) -> datetime:
+    """Since when Redis has held latest values without being emptied: absence before that says nothing."""
+    client = connection()
+    client.set("latest:since", now.timestamp(), nx=True)
+    return datetime.fromtimestamp(float(client.get("latest:since")), UTC)
+
+
+def _microseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1_000_000)
+
+
+def _parse(text: str) -> Latest:
+    at, value, device_id = text.split("|", 2)
+    number = value if value.isalpha() else float(value)
+    return Latest(number, datetime.fromtimestamp(int(at) / 1e6, UTC), device_id)

@@ -91,23 +91,33 @@ def application_id(topic_id: str, partition: int) -> str:
 
 def position(table: DeltaTable, topic_id: str, partition: int) -> int | None:
     """The next offset that this table snapshot has not written, or None if it has written nothing."""
-    return table.transaction_version(application_id(topic_id, partition))
+    version: int | None = table.transaction_version(application_id(topic_id, partition))
+    return version
 
 
 def append(
-    table: DeltaTable, rows: pa.Table | None, *, topic_id: str, begin: Mapping[int, int], end: Mapping[int, int]
+    table: DeltaTable,
+    rows: pa.Table | None,
+    *,
+    topic_id: str,
+    begin: Mapping[int, int],
+    end: Mapping[int, int],
+    gaps: Mapping[int, int] | None = None,
 ) -> None:
     """Append rows and the new positions in one commit, through the very snapshot the rows were read for.
 
     `begin` and `end` are the positions per partition before and after the rows. Raises LakeMoved, and writes nothing,
     if the snapshot is not at `begin` or somebody else has committed the same partitions since: refreshing and trying
-    again would write rows twice.
+    again would write rows twice. `gaps` says how many offsets of a partition retention has removed unread: the commit
+    keeps the record of it.
     """
     for partition, first in begin.items():
         if (position(table, topic_id, partition) or 0) != first:
             raise LakeMoved(f"partition {partition} of the table is not at offset {first}")
     commit = CommitProperties(
-        app_transactions=[Transaction(application_id(topic_id, p), end[p]) for p in sorted(end)], max_commit_retries=20
+        app_transactions=[Transaction(application_id(topic_id, p), end[p]) for p in sorted(end)],
+        custom_metadata={f"gap.{topic_id}.{p}": str(n) for p, n in (gaps or {}).items()},
+        max_commit_retries=20,
     )
     try:
         write_deltalake(

@@ -245,7 +245,8 @@ def _implausible(name: str, array: pa.Array) -> np.ndarray:
     if name in NUMBERS:
         numbers = array.to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
-            return ~((numbers >= vital.low) & (numbers <= vital.high))
+            outside: np.ndarray = ~((numbers >= vital.low) & (numbers <= vital.high))
+        return outside
     if name in CODES:
         return np.fromiter((c not in vital.codes for c in array.to_pylist()), bool, len(array))
     return np.zeros(len(array), bool)

@@ -1,0 +1,102 @@
+"""Kafka: the topics, Arrow batches as messages, and what every client of ours is configured with."""
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from ingestion.lake import READING_SCHEMA
+
+READINGS = "vitals.readings"  # JSON packets, keyed by device
+ADMITTED = "vitals.admitted"  # Arrow batches, partitioned by range of subjects
+REFUSED = "vitals.refused"  # JSON, with the reason
+RETENTION_MS = 7 * 24 * 3600 * 1000
+LARGEST_MESSAGE = 512 * 1024  # bytes of one Arrow message
+
+_IPC = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
+    """Make the three topics that are not there yet, with so many partitions.
+
+    Their timestamps are the broker's append time: with the packet's own time, retention would delete synced history at
+    once. Raises KafkaException if the broker cannot be reached in 30 s or refuses.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    existing = admin.list_topics(timeout=30).topics
+    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(RETENTION_MS)}
+    wanted = {READINGS: readings, ADMITTED: admitted, REFUSED: 2}
+    missing = [NewTopic(name, count, 1, config=config) for name, count in wanted.items() if name not in existing]
+    for future in (admin.create_topics(missing) if missing else {}).values():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
+                raise
+
+
+def topic_id(bootstrap: str, topic: str) -> str:
+    """The id of this incarnation of the topic: one made anew under the same name has another."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive the call
+    described = admin.describe_topics(TopicCollection([topic]))[topic].result(timeout=30)
+    return str(described.topic_id)
+
+
+def consumer_config(bootstrap: str, group: str) -> dict[str, object]:
+    """A consumer that commits by hand, reads only what was committed, and says when it has reached an end.
+
+    `auto.offset.reset=error`: a position that retention has passed must be noticed, never skipped in silence.
+    """
+    return {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "session.timeout.ms": 6000,
+        "heartbeat.interval.ms": 1500,
+        "fetch.wait.max.ms": 50,
+        "fetch.queue.backoff.ms": 20,
+        "queued.max.messages.kbytes": 65536,
+    }
+
+
+def is_end(error: KafkaError) -> bool:
+    return bool(error.code() == KafkaError._PARTITION_EOF)
+
+
+def at_the_end(consumer: Consumer, topic: str, reached: dict[int, int]) -> list[int]:
+    """Of the partitions in `reached` (partition -> next offset), those with nothing left to read.
+
+    The broker is asked, so a silent one is not taken for an empty one: raises KafkaException.
+    """
+    return [
+        p for p, n in reached.items() if n >= consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1]
+    ]
+
+
+def to_messages(readings: pa.RecordBatch) -> Iterator[bytes]:
+    """Arrow messages of at most LARGEST_MESSAGE bytes each."""
+    if readings.num_rows > 4096:
+        half = readings.num_rows // 2
+        yield from to_messages(readings.slice(0, half))
+        yield from to_messages(readings.slice(half))
+        return
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, READING_SCHEMA, options=_IPC) as writer:
+        writer.write_batch(readings)
+    message = sink.getvalue()
+    if message.size <= LARGEST_MESSAGE or readings.num_rows == 1:
+        yield message.to_pybytes()
+        return
+    half = readings.num_rows // 2
+    yield from to_messages(readings.slice(0, half))
+    yield from to_messages(readings.slice(half))
+
+
+def from_messages(messages: Iterable[bytes]) -> pa.Table:
+    """The readings of Arrow messages, in order."""
+    batches = [batch for m in messages for batch in pa.ipc.open_stream(m)]
+    return pa.Table.from_batches(batches, READING_SCHEMA)

@@ -23,7 +23,7 @@ test: setup ## Run the whole test suite
 	@$(BIN)/pytest -n 2
 
 lint: setup ## Style, types, and which room may import which
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 lock: ## Compile requirements/*.in to hash-locked *.txt (needs uv)
 	@for set in core dev peer; do uv pip compile -q --python-version 3.11 --universal --generate-hashes requirements/$$set.in -o requirements/$$set.txt; done

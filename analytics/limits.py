@@ -64,9 +64,9 @@ def levels(scored: np.ndarray) -> np.ndarray:
     """NEWS2's clinical risk, int8 (n,) of `Level`, of points (n, 7): sum of 7, sum of 5, or a single 3."""
     total = scored.sum(axis=1)
     single = (scored == 3).any(axis=1)
-    return np.select(
-        [total >= 7, total >= 5, single], [Level.HIGH, Level.MEDIUM, Level.LOW_MEDIUM], Level.NONE
-    ).astype(np.int8)
+    return np.select([total >= 7, total >= 5, single], [Level.HIGH, Level.MEDIUM, Level.LOW_MEDIUM], Level.NONE).astype(
+        np.int8
+    )
 
 
 @dataclass(frozen=True, slots=True)

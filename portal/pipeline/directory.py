@@ -43,7 +43,8 @@ class LiveDirectory:
                 if self._snapshot is None:
                     raise
                 log.warning("the database does not answer: keeping the directory of %s", self._true_at)
-        assert self._snapshot is not None and self._true_at is not None  # noqa: S101 the first refresh raises or sets both
+        if self._snapshot is None or self._true_at is None:
+            raise RuntimeError("the directory was never loaded")
         return self._snapshot, self._true_at
 
     def _refresh(self) -> None:
@@ -73,9 +74,7 @@ def load() -> Directory:
 
 
 def _persons() -> Iterable[Person]:
-    newest = (
-        ConsentEntry.objects.filter(purpose=Purpose.CARE).values("patient").annotate(pk=Max("pk")).values("pk")
-    )
+    newest = ConsentEntry.objects.filter(purpose=Purpose.CARE).values("patient").annotate(pk=Max("pk")).values("pk")
     consents = {
         patient: (given, sequence)
         for patient, given, sequence in ConsentEntry.objects.filter(pk__in=newest).values_list(

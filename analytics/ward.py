@@ -274,6 +274,15 @@ class Ward:
             points=scored,
         )
 
+    def latest(self) -> Iterable[tuple[str, str, float | str, datetime, str]]:
+        """(subject, vital, value, measured_at in UTC, device id) of every value the windows hold."""
+        for person, column in np.argwhere(self._state["at"] != UNKNOWN).tolist():
+            name, value = WATCHED[column], float(self._state["value"][person, column])
+            at = datetime.fromtimestamp(int(self._state["at"][person, column]) / SECOND, UTC)
+            codes = VITALS[name].codes
+            shown = codes[int(value)] if codes else value
+            yield self.subjects[person], name, shown, at, self.devices[self._state["device"][person, column]]
+
     # --- people and devices get their numbers as they come ---
 
     def _places(self, subjects: list[str]) -> list[int]:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import Error, close_old_connections
-from django.db.models import Max, Q
+from django.db.models import Max
 
 from ingestion.door import FOREVER, Belonging, Directory, Person, directory
 from portal.consent.models import ConsentEntry, Purpose
 from portal.devices.models import Assignment, Device
-from portal.people.models import Change, Organisation, Patient
+from portal.people.following import Follower
+from portal.people.models import Change, Patient
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class LiveDirectory:
     def __init__(self) -> None:
         self._snapshot: Directory | None = None
         self._true_at: datetime | None = None
-        self._cursors: dict[int, int] = {}
+        self._changes = Follower(MATTERS)
         self._looked = self._loaded = float("-inf")
 
     def __call__(self, now: datetime) -> tuple[Directory, datetime]:
@@ -48,24 +49,9 @@ class LiveDirectory:
         return self._snapshot, self._true_at
 
     def _refresh(self) -> None:
-        counters = dict(Organisation.objects.values_list("pk", "counter"))
-        if time.monotonic() - self._loaded < RELOAD_EVERY_S:
-            if counters == self._cursors:
-                return
-            if not _matters(self._cursors, counters):
-                self._cursors = counters
-                return
-        # Read the counters first, the rows after: a change in between is loaded now and looked at once more.
-        self._snapshot = load()
-        self._cursors, self._loaded = counters, time.monotonic()
-
-
-def _matters(old: dict[int, int], new: dict[int, int]) -> bool:
-    since = Q(pk__in=[])
-    for organisation, counter in new.items():
-        if counter != old.get(organisation):
-            since |= Q(organisation_id=organisation, sequence__gt=old.get(organisation, 0))
-    return Change.objects.filter(since, kind__in=MATTERS).exists()
+        if self._changes.changed() or time.monotonic() - self._loaded >= RELOAD_EVERY_S:
+            self._snapshot = load()
+            self._loaded = time.monotonic()
 
 
 def load() -> Directory:

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+import numpy as np
+import pyarrow as pa
 import redis
 from django.conf import settings
+
+from ingestion.vitals import VITALS
 
 DELAYED_AFTER = timedelta(seconds=60)
 
@@ -45,9 +49,29 @@ def latest_write(values: Iterable[tuple[str, str, Latest]]) -> None:
     arguments: list[str | int] = []
     for subject, vital, latest in values:
         number = keys.setdefault(f"latest:{subject}", len(keys) + 1)
-        arguments += [number, vital, f"{_microseconds(latest.measured_at)}|{latest.value}|{latest.device_id}"]
+        arguments += [number, vital, f"{_microseconds(latest.measured_at)}|{_text(latest.value)}|{latest.device_id}"]
     if arguments:
         connection().eval(_FORWARD_ONLY, len(keys), *keys, *arguments)
+
+
+def latest_of(readings: pa.Table) -> list[tuple[str, str, Latest]]:
+    """The newest value of each person and vital among readings (READING_SCHEMA), for `latest_write`."""
+    readings = readings.sort_by("measured_at")
+    subjects = readings["subject"].combine_chunks().dictionary_encode()
+    names, person = subjects.dictionary.to_pylist(), subjects.indices.to_numpy()
+    newest = []
+    for vital in VITALS:
+        column = readings[vital]
+        if column.null_count == len(column):
+            continue
+        last = np.full(len(names), -1)
+        rows = np.flatnonzero(column.is_valid().to_numpy())
+        last[person[rows]] = rows  # of equal indices the last one wins
+        for row in last[last >= 0].tolist():
+            value = column[row].as_py()
+            at, device = readings["measured_at"][row].as_py(), readings["device_id"][row].as_py()
+            newest.append((names[person[row]], vital, Latest(value, at, device)))
+    return newest
 
 
 def latest_read(subjects: Iterable[str]) -> dict[str, dict[str, Latest]]:
@@ -99,6 +123,10 @@ def latest_since(now: datetime) -> datetime:
 
 def _microseconds(at: datetime) -> int:
     return int(at.timestamp() * 1_000_000)
+
+
+def _text(value: float | str | bool) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _parse(text: str) -> Latest:

@@ -1,0 +1,50 @@
+"""Monitoring plans as the watcher's terms, kept fresh by the changes since its cursor."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from analytics.terms import ALWAYS, NEVER, Limit, Term, Terms
+from portal.monitoring.models import Plan
+from portal.people.following import Follower
+from portal.people.models import Change
+
+LOOK_EVERY_S = 1.0
+KEPT = timedelta(days=2)  # versions that ended longer ago cannot have been in force for a reading that is still scored
+SCALES = {Plan.News2.OFF: 0, Plan.News2.SCALE_1: 1, Plan.News2.SCALE_2: 2}
+
+
+class LiveTerms:
+    """Call it with the time: new terms if a plan has changed since the last call, else None."""
+
+    def __init__(self) -> None:
+        self._changes = Follower([Change.Kind.PLAN])
+        self._looked = float("-inf")
+
+    def __call__(self, now: datetime) -> Terms | None:
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return None
+        self._looked = time.monotonic()
+        return Terms(load(now)) if self._changes.changed() else None
+
+
+def load(now: datetime) -> Iterator[Term]:
+    """Every version of a plan that was in force during the last two days, as terms."""
+    plans = Plan.objects.exclude(in_force_to__lt=now - KEPT).select_related("patient")
+    for plan in plans.prefetch_related("vitals", "limits"):
+        yield Term(
+            subject=plan.patient.subject,
+            valid_from=_microseconds(plan.in_force_from, ALWAYS),
+            valid_to=_microseconds(plan.in_force_to, NEVER),
+            watched_from=_microseconds(plan.starts_at, ALWAYS),
+            watched_to=_microseconds(plan.ends_at, NEVER),
+            paused_from=_microseconds(plan.paused_from, NEVER),
+            paused_to=_microseconds(plan.paused_to, NEVER),
+            scale=SCALES[Plan.News2(plan.news2)],
+            due_s={v.vital: v.due_every_minutes * 60 for v in plan.vitals.all()},
+            limits={limit.vital: Limit(limit.low, limit.high, limit.reason) for limit in plan.limits.all()},
+        )
+
+
+def _microseconds(at: datetime | None, otherwise: int) -> int:
+    return otherwise if at is None else int(at.timestamp() * 1_000_000)

@@ -1,0 +1,72 @@
+"""E-mail from the outbox. The text holds no health data and no name: it says that there is something to read."""
+
+import logging
+from datetime import datetime, timedelta
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import Q
+from django.urls import reverse
+
+from portal.alerts.models import Alert, Message
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)  # a sender that dies leaves its message to the next one after this
+ATTEMPTS = 8
+FIRST_RETRY = timedelta(seconds=10)  # doubled each time: the last attempt is 20 minutes after the first
+AT_ONCE = 100
+
+
+def messages_deliver(now: datetime) -> int:
+    """Send what is due; the number of messages sent.
+
+    At least once: a sender killed between the server's "accepted" and our mark repeats the message after LEASE under
+    the same Message-ID. Two senders never hold the same message at once, and one of an answered alert is not sent.
+    """
+    sent = 0
+    due = Message.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", "due_at")[:AT_ONCE]
+    for pk, due_at in list(due):
+        # Whoever moves the due time first has the message.
+        if Message.objects.filter(pk=pk, due_at=due_at).update(due_at=now + LEASE) == 1:
+            sent += _send(Message.objects.select_related("event__alert", "recipient").get(pk=pk), now)
+    return sent
+
+
+def _send(message: Message, now: datetime) -> bool:
+    mine = Message.objects.filter(pk=message.pk, due_at=now + LEASE)
+    if message.event.alert.state != Alert.State.OPEN:
+        mine.update(due_at=None, stopped_because=f"alert {message.event.alert.state}")
+        return False
+    if not message.recipient.email or not message.recipient.is_active:
+        mine.update(due_at=None, stopped_because="no address")
+        return False
+    try:
+        compose(message).send()
+    except (SMTPException, OSError) as error:
+        log.warning("message %s: attempt %d failed (%s)", message.pk, message.attempts + 1, type(error).__name__)
+        attempts = message.attempts + 1
+        retry = now + FIRST_RETRY * 2**message.attempts
+        given_up = attempts >= ATTEMPTS
+        mine.update(
+            attempts=attempts,
+            due_at=None if given_up else retry,
+            stopped_because=f"{attempts} attempts failed" if given_up else "",
+        )
+        return False
+    # Also where the alert was answered meanwhile: it has gone out, and the outbox says so.
+    Message.objects.filter(Q(pk=message.pk)).update(due_at=None, sent_at=now, attempts=message.attempts + 1)
+    return True
+
+
+def compose(message: Message) -> EmailMessage:
+    """The e-mail of a message; every repeat of it has the same Message-ID."""
+    link = settings.PORTAL_URL.rstrip("/") + reverse("alert", args=[message.event.alert_id])
+    return EmailMessage(
+        subject="You have a new message in Wellrange",
+        body=f"Please sign in to read it:\n{link}\n\nThis address is not watched. In an emergency call your local "
+        "emergency number.",
+        to=[message.recipient.email],
+        headers={"Message-ID": f"<{message.pk}@wellrange>"},
+    )

@@ -1,0 +1,26 @@
+"""Celery tasks of the care queue: deliver what is due, notice silence."""
+
+from typing import Any
+
+from celery import shared_task
+from django.db import transaction
+from django.utils import timezone
+
+from portal.alerts.live import announce
+from portal.alerts.mail import messages_deliver
+from portal.alerts.services import transitions_apply
+from portal.alerts.silence import silent_transitions
+
+
+@shared_task
+def deliver(**_: Any) -> None:
+    messages_deliver(timezone.now())
+
+
+@shared_task
+def silence(**_: Any) -> None:
+    now = timezone.now()
+    if transitions := silent_transitions(now):
+        with transaction.atomic():
+            organisations = transitions_apply(transitions, now=now)
+        announce(organisations)

@@ -1,0 +1,18 @@
+"""Plans as they are in force."""
+
+from datetime import datetime
+
+from portal.monitoring.models import Plan
+from portal.people.models import Patient
+
+
+def plan_of(patient: Patient, now: datetime) -> Plan | None:
+    """The version in force, with its vitals, limits and responders; None if this person has no plan."""
+    plans = Plan.objects.in_force(now).filter(patient=patient).select_related("author")
+    return plans.prefetch_related("vitals", "limits__author", "responders__user").first()
+
+
+def plans_of(patients: list[Patient], now: datetime) -> dict[int, Plan]:
+    """The version in force by the patient's primary key, in a fixed number of queries."""
+    plans = Plan.objects.in_force(now).filter(patient__in=[p.pk for p in patients])
+    return {plan.patient_id: plan for plan in plans.prefetch_related("vitals", "limits")}

@@ -1,0 +1,162 @@
+"""Writing monitoring plans: every change is a new version, and the old one says until when it held."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+
+from portal.alerts.live import announce
+from portal.monitoring.models import Plan, PlanLimit, PlanResponder, PlanVital
+from portal.people.models import Change, Patient
+from portal.people.services import change_record
+
+if TYPE_CHECKING:
+    from portal.accounts.models import User
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A limit to be: below `low` or above `high`, in the unit of the vital, is out of bounds."""
+
+    low: float | None
+    high: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a plan says. `vitals`: minutes between readings; `responders`: minutes within which they answer."""
+
+    reason: str
+    starts_at: datetime
+    ends_at: datetime | None = None
+    news2: str = Plan.News2.SCALE_1
+    contact: str = ""
+    paused_from: datetime | None = None
+    paused_to: datetime | None = None
+    pause_reason: str = ""
+    vitals: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Bounds] = field(default_factory=dict)
+    responders: Sequence[tuple["User", int]] = ()
+
+
+def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime) -> Plan:
+    """Put a new version in force from now on. An unchanged limit keeps its author.
+
+    Raises PermissionDenied unless the author is of the care team (or a superuser), ValidationError if the draft
+    contradicts itself.
+    """
+    _must_be_of_the_team(patient, author)
+    with transaction.atomic():
+        Patient.objects.select_for_update().get(pk=patient.pk)
+        before = Plan.objects.filter(patient=patient, in_force_to__isnull=True).prefetch_related("limits").first()
+        if before is not None:
+            before.in_force_to = now
+            before.save(update_fields=["in_force_to"])
+        plan = Plan(
+            patient=patient,
+            version=before.version + 1 if before else 1,
+            reason=draft.reason,
+            news2=draft.news2,
+            starts_at=draft.starts_at,
+            ends_at=draft.ends_at,
+            paused_from=draft.paused_from,
+            paused_to=draft.paused_to,
+            pause_reason=draft.pause_reason,
+            contact=draft.contact,
+            author=author,
+            in_force_from=now,
+        )
+        plan.full_clean(exclude=["patient", "author"])
+        plan.save()
+        PlanVital.objects.bulk_create(
+            PlanVital(plan=plan, vital=v, due_every_minutes=m) for v, m in draft.vitals.items()
+        )
+        PlanLimit.objects.bulk_create(_limits(plan, draft, before, author))
+        PlanResponder.objects.bulk_create(
+            PlanResponder(plan=plan, user=user, within_minutes=minutes) for user, minutes in draft.responders
+        )
+        change_record(
+            organisation_id=patient.organisation_id,
+            kind=Change.Kind.PLAN,
+            patient=patient,
+            what="written",
+            row=plan.pk,
+            now=now,
+        )
+    announce([patient.organisation_id])
+    return plan
+
+
+def plan_pause(*, patient: Patient, reason: str, until: datetime | None, author: "User", now: datetime) -> Plan:
+    """Nobody is alerted until `until` (or until it is resumed); the reason is shown wherever the patient is."""
+    if not reason.strip():
+        raise ValidationError("Say why monitoring is paused, for example “in hospital”.")
+    if until is not None and until <= now:
+        raise ValidationError("The pause must end in the future.")
+    return _again(patient, author, now, paused_from=now, paused_to=until, pause_reason=reason.strip())
+
+
+def plan_resume(*, patient: Patient, author: "User", now: datetime) -> Plan:
+    return _again(patient, author, now, paused_from=None, paused_to=None, pause_reason="")
+
+
+def plan_end(*, patient: Patient, author: "User", now: datetime) -> Plan:
+    """End monitoring now. Episodes that are open stay until somebody closes their alerts."""
+    return _again(patient, author, now, ends_at=now)
+
+
+def draft_of(plan: Plan) -> Draft:
+    """What a version says, as the draft of the next one."""
+    return Draft(
+        reason=plan.reason,
+        starts_at=plan.starts_at,
+        ends_at=plan.ends_at,
+        news2=plan.news2,
+        contact=plan.contact,
+        paused_from=plan.paused_from,
+        paused_to=plan.paused_to,
+        pause_reason=plan.pause_reason,
+        vitals={v.vital: v.due_every_minutes for v in plan.vitals.all()},
+        limits={limit.vital: Bounds(limit.low, limit.high, limit.reason) for limit in plan.limits.all()},
+        responders=[(r.user, r.within_minutes) for r in plan.responders.select_related("user")],
+    )
+
+
+def _again(patient: Patient, author: "User", now: datetime, **changes: object) -> Plan:
+    plan = Plan.objects.in_force(now).filter(patient=patient).first()
+    if plan is None:
+        raise ValidationError("There is no plan to change.")
+    draft = draft_of(plan)
+    values = {name: getattr(draft, name) for name in Draft.__dataclass_fields__}
+    return plan_write(patient=patient, draft=Draft(**(values | changes)), author=author, now=now)
+
+
+def _limits(plan: Plan, draft: Draft, before: Plan | None, author: "User") -> list[PlanLimit]:
+    old = {limit.vital: limit for limit in before.limits.all()} if before else {}
+    limits = []
+    for vital, bounds in draft.limits.items():
+        same = old.get(vital)
+        unchanged = same is not None and (same.low, same.high, same.reason) == (bounds.low, bounds.high, bounds.reason)
+        limit = PlanLimit(
+            plan=plan,
+            vital=vital,
+            low=bounds.low,
+            high=bounds.high,
+            reason=bounds.reason,
+            author=same.author if same is not None and unchanged else author,
+        )
+        limit.clean_fields(exclude=["plan", "author"])
+        limit.clean()
+        limits.append(limit)
+    return limits
+
+
+def _must_be_of_the_team(patient: Patient, author: "User") -> None:
+    if not author.is_superuser and not (
+        author.is_clinician and Patient.objects.visible_to(author).filter(pk=patient.pk).exists()
+    ):
+        raise PermissionDenied("Only the patient's care team may write the monitoring plan.")

@@ -1,0 +1,139 @@
+"""The plan as one form: a row per vital (how often, limits and why), a row per clinician of the care team."""
+
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from ingestion.vitals import VITALS
+from portal.accounts.models import Role, User
+from portal.monitoring.models import WATCHABLE, Plan
+from portal.monitoring.services import Bounds, Draft
+from portal.people.models import Patient
+
+
+class PlanForm(forms.Form):
+    reason = forms.CharField(max_length=200, label="Why is this person monitored?")
+    news2 = forms.ChoiceField(choices=Plan.News2.choices, label="Absolute limits")
+    contact = forms.CharField(max_length=200, required=False, label="Whom to call, with the number")
+    ends_on = forms.DateField(
+        required=False, label="Ends on", widget=forms.DateInput(attrs={"type": "date"}), help_text="Empty: no end set"
+    )
+
+    def __init__(self, *args: Any, patient: Patient, plan: Plan | None, now: datetime, **kwargs: Any) -> None:
+        self._plan, self._now, self._zone = plan, now, patient.time_zone
+        self._team = list(User.objects.filter(care_teams=patient.care_team, role=Role.CLINICIAN, is_active=True))
+        super().__init__(*args, initial=self._initial(), **kwargs)
+        for name, label in WATCHABLE:
+            vital, step = VITALS[name], "0.1" if VITALS[name].decimals else "1"
+            number = {"min": vital.low, "max": vital.high, "step": step, "inputmode": "decimal"}
+            self.fields[f"due_{name}"] = forms.IntegerField(
+                min_value=1, max_value=10080, required=False, label=f"{label}: minutes between readings"
+            )
+            for edge in ("low", "high"):
+                self.fields[f"{edge}_{name}"] = forms.FloatField(
+                    min_value=vital.low,
+                    max_value=vital.high,
+                    required=False,
+                    label=f"{label}: {edge} limit, {vital.unit}",
+                    widget=forms.NumberInput(attrs=number),
+                )
+            self.fields[f"why_{name}"] = forms.CharField(
+                max_length=200, required=False, label=f"{label}: why this limit"
+            )
+        for clinician in self._team:
+            self.fields[f"answers_{clinician.pk}"] = forms.IntegerField(
+                min_value=1,
+                max_value=1440,
+                required=False,
+                label=f"{clinician.get_full_name() or clinician.username}: answers within (minutes)",
+            )
+
+    def _initial(self) -> dict[str, Any]:
+        if (plan := self._plan) is None:
+            return {}
+        initial: dict[str, Any] = {"reason": plan.reason, "news2": plan.news2, "contact": plan.contact}
+        initial["ends_on"] = plan.ends_at.date() if plan.ends_at else None
+        initial |= {f"due_{v.vital}": v.due_every_minutes for v in plan.vitals.all()}
+        for limit in plan.limits.all():
+            initial |= {
+                f"low_{limit.vital}": limit.low,
+                f"high_{limit.vital}": limit.high,
+                f"why_{limit.vital}": limit.reason,
+            }
+        return initial | {f"answers_{r.user_id}": r.within_minutes for r in plan.responders.all()}
+
+    def vital_rows(self) -> Iterator[dict[str, Any]]:
+        for name, label in WATCHABLE:
+            yield {
+                "label": label,
+                "unit": VITALS[name].unit,
+                "due": self[f"due_{name}"],
+                "low": self[f"low_{name}"],
+                "high": self[f"high_{name}"],
+                "why": self[f"why_{name}"],
+            }
+
+    def responder_rows(self) -> Iterator[Any]:
+        return (self[f"answers_{clinician.pk}"] for clinician in self._team)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        for name, label in WATCHABLE:
+            low, high = data.get(f"low_{name}"), data.get(f"high_{name}")
+            if low is not None and high is not None and low >= high:
+                self.add_error(f"low_{name}", f"{label}: the low limit must be below the high one.")
+            if (low is not None or high is not None) and not data.get(f"why_{name}"):
+                self.add_error(f"why_{name}", f"{label}: say why this limit is set.")
+        if not any(data.get(f"due_{name}") for name, _ in WATCHABLE):
+            raise ValidationError("Choose at least one vital, with the minutes between its readings.")
+        if not any(data.get(f"answers_{c.pk}") for c in self._team):
+            raise ValidationError("Choose at least one person who answers, and within how many minutes.")
+        return data
+
+    def draft(self) -> Draft:
+        """The next version of the plan; a pause that runs goes on."""
+        data, plan = self.cleaned_data, self._plan
+        ended = plan is not None and plan.ends_at is not None and plan.ends_at <= self._now
+        return Draft(
+            reason=data["reason"],
+            starts_at=self._now if plan is None or ended else plan.starts_at,
+            ends_at=self._end_of(data["ends_on"]),
+            news2=data["news2"],
+            contact=data["contact"],
+            paused_from=plan.paused_from if plan else None,
+            paused_to=plan.paused_to if plan else None,
+            pause_reason=plan.pause_reason if plan else "",
+            vitals={n: data[f"due_{n}"] for n, _ in WATCHABLE if data[f"due_{n}"]},
+            limits={
+                n: Bounds(data[f"low_{n}"], data[f"high_{n}"], data[f"why_{n}"])
+                for n, _ in WATCHABLE
+                if data[f"low_{n}"] is not None or data[f"high_{n}"] is not None
+            },
+            responders=[(c, data[f"answers_{c.pk}"]) for c in self._team if data[f"answers_{c.pk}"]],
+        )
+
+    def clean_ends_on(self) -> Any:
+        day = self.cleaned_data["ends_on"]
+        if day is not None and self._end_of(day) <= self._now:
+            if self._plan and self._plan.ends_at and self._plan.ends_at.date() == day:
+                return None  # an ended plan that is started again
+            raise ValidationError("The end must be in the future.")
+        return day
+
+    def _end_of(self, day: Any) -> Any:
+        """The end of that day in the patient's own time zone."""
+        return day and datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self._zone))
+
+
+class PauseForm(forms.Form):
+    reason = forms.CharField(max_length=200, label="Why is monitoring paused?", help_text="For example “in hospital”")
+    until = forms.DateTimeField(
+        required=False,
+        label="Until",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        help_text="Empty: until somebody resumes it",
+    )

@@ -1,0 +1,43 @@
+"""Organisations, care teams and patients in the admin site."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+
+from portal.people.models import CareTeam, Change, Organisation, Patient
+from portal.people.services import change_record
+
+
+@admin.register(Organisation)
+class OrganisationAdmin(admin.ModelAdmin):
+    list_display = ("name", "key")
+
+
+@admin.register(CareTeam)
+class CareTeamAdmin(admin.ModelAdmin):
+    list_display = ("name", "organisation")
+    filter_horizontal = ("members",)
+
+
+@admin.register(Patient)
+class PatientAdmin(admin.ModelAdmin):
+    list_display = ("name", "birth_date", "care_team", "organisation")
+    list_filter = ("care_team",)
+    search_fields = ("name",)
+    readonly_fields = ("subject",)
+
+    def save_model(self, request: HttpRequest, obj: Patient, form: ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        change_record(
+            organisation_id=obj.organisation_id,
+            kind=Change.Kind.PATIENT,
+            patient=obj,
+            what="changed" if change else "added",
+            now=timezone.now(),
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a person is erased everywhere or nowhere

@@ -1,0 +1,35 @@
+"""Words of an alert, and how long ago something was, in templates."""
+
+from datetime import datetime
+
+from django import template
+
+from portal.alerts import wording
+from portal.alerts.models import Alert
+
+register = template.Library()
+register.filter("cause_label", wording.cause_label)
+
+
+@register.filter
+def sentence(alert: Alert) -> str:
+    return wording.sentence(alert)
+
+
+@register.filter
+def plain_sentence(alert: Alert) -> str:
+    return wording.plain_sentence(alert)
+
+
+@register.filter
+def ago(at: datetime | None, now: datetime) -> str:
+    """ "12 s ago", "5 min ago", "3 h ago", "2 days ago"; a device's fast clock is "just now"."""
+    if at is None:
+        return "never"
+    seconds = int((now - at).total_seconds())
+    if seconds < 5:
+        return "just now"
+    for size, unit in ((86400 * 2, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // (86400 if unit == 'days' else size)} {unit} ago"
+    return f"{seconds} s ago"

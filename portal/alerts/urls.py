@@ -1,0 +1,9 @@
+from django.urls import path
+
+from portal.alerts import views
+
+urlpatterns = [
+    path("alerts/", views.alert_list, name="alerts"),
+    path("alerts/<int:pk>/", views.alert, name="alert"),
+    path("alerts/<int:pk>/answer/", views.answer, name="alert-answer"),
+]

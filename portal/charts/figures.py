@@ -1,0 +1,68 @@
+"""A vital over time as a Plotly figure: the mean as a line, the extremes as a band, the plan's limits as dashes.
+
+Colours are names of the style sheet's custom properties ("--series"); the page puts the values in, light or dark.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analytics.history import Series
+from ingestion.vitals import VITALS
+
+
+def figure(series: Series, *, zone: ZoneInfo, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    """The figure as plain JSON, times in `zone`; a gap (NaN) breaks the line."""
+    vital = VITALS[series.vital]
+    times = local(series.times, zone)
+    drawn = go.Figure()
+    if len(times):
+        drawn.add_scatter(x=times, y=_numbers(series.highs), mode="lines", line={"width": 0}, hoverinfo="skip")
+        drawn.add_scatter(
+            x=times,
+            y=_numbers(series.lows),
+            mode="lines",
+            line={"width": 0},
+            fill="tonexty",
+            fillcolor="--band",
+            hoverinfo="skip",
+        )
+        drawn.add_scatter(
+            x=times,
+            y=_numbers(series.values),
+            mode="lines+markers" if len(times) < 40 else "lines",
+            line={"width": 2, "color": "--series"},
+            marker={"size": 5, "color": "--series"},
+            hovertemplate=f"%{{y:.{vital.decimals}f}} {vital.unit}<br>%{{x|%-d %b %H:%M}}<extra></extra>",
+        )
+    for edge in (low, high):
+        if edge is not None:
+            drawn.add_hline(y=edge, line={"dash": "dash", "width": 1.5, "color": "--limit"})
+    drawn.update_layout(
+        template="none",
+        showlegend=False,
+        margin={"l": 48, "r": 12, "t": 8, "b": 32},
+        height=220,
+        paper_bgcolor="--card",
+        plot_bgcolor="--card",
+        font={"color": "--quiet", "size": 12, "family": "system-ui, sans-serif"},
+        xaxis={"gridcolor": "--rule", "zeroline": False, "type": "date"},
+        yaxis={"gridcolor": "--rule", "zeroline": False, "title": {"text": vital.unit}},
+        hovermode="closest",
+    )
+    figure: dict[str, Any] = drawn.to_plotly_json()
+    figure["layout"].pop("template", None)
+    return {"data": [dict(trace) for trace in figure["data"]], "layout": figure["layout"]}
+
+
+def local(times: np.ndarray, zone: ZoneInfo) -> list[str]:
+    """UTC times as local wall-clock text, without an offset, as Plotly draws them."""
+    stamps = times.astype("datetime64[us]").astype("int64") / 1e6
+    return [datetime.fromtimestamp(s, UTC).astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S") for s in stamps.tolist()]
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(v) else round(float(v), 2) for v in values]

@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint lock
+.PHONY: help setup demo demo-reset test lint lock
+export WELLRANGE_STARTED := $(shell date +%s)
 
 help: ## Print every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,6 +19,12 @@ $(STAMP): requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@touch $(STAMP)
+
+demo: setup ## Run a simulated ward on this machine; Ctrl-C stops it
+	@$(BIN)/python -m portal.embedded
+
+demo-reset: setup ## Forget the demo's people and history
+	@$(BIN)/python -m portal.embedded --reset
 
 test: setup ## Run the whole test suite
 	@$(BIN)/pytest -n 2

@@ -27,7 +27,7 @@ demo-reset: setup ## Forget the demo's people and history
 	@$(BIN)/python -m portal.embedded --reset
 
 test: setup ## Run the whole test suite
-	@$(BIN)/pytest -n 2
+	@$(BIN)/python -m tests.servers -- $(BIN)/pytest -n 2
 
 lint: setup ## Style, types, and which room may import which
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -149,11 +149,17 @@ def _simulator() -> Part:
 
 
 def _wait_for_values(stopping: list[int]) -> bool:
-    from portal.pipeline.latest import connection
+    """Wait until half of the people have a value that was measured since now."""
+    from django.utils import timezone
 
-    until = time.monotonic() + READY_WITHIN_S
+    from portal.people.models import Patient
+    from portal.pipeline.latest import latest_read
+
+    begun, until = timezone.now(), time.monotonic() + READY_WITHIN_S
+    subjects = list(Patient.objects.values_list("subject", flat=True))
     while not stopping and time.monotonic() < until:
-        if sum(1 for _ in connection().scan_iter("latest:*", count=1000)) > LIVE_FROM:
+        values = latest_read(subjects).values()
+        if sum(any(v.measured_at >= begun for v in of_one.values()) for of_one in values) >= LIVE_FROM:
             return True
         time.sleep(0.2)
     return False

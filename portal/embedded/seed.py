@@ -29,7 +29,7 @@ FIRST = (
     "Kofi",
     "Elena",
     "Tariq",
-    "Alice",
+    "Greta",
     "Rosa",
     "Henrik",
     "Amara",

@@ -14,19 +14,19 @@ import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from ingestion.door import Arrivals, Directory, by_partition, sort_out
-from ingestion.kafka import ADMITTED, READINGS, REFUSED, at_the_end, consumer_config, is_end, to_messages, topic_id
+from ingestion.ends import Ends
+from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end, to_messages, topic_id
 
 log = logging.getLogger(__name__)
 
 BATCH = 10_000  # packets at most in one transaction
 LINGER_S = 0.05  # how long a batch may wait to fill
 CALL_S = 30.0  # time-out of each call to the broker
-PROGRESS_S = 5.0  # how often the ends of the partitions are asked for
 STALE_AFTER = timedelta(seconds=60)  # an older directory may admit what has been withdrawn
 
 # Gives the snapshot to decide by, and when it was known to be true; called before each batch.
 DirectorySource = Callable[[datetime], tuple[Directory, datetime]]
-Progress = Callable[[list[int], datetime], None]
+Progress = Callable[[dict[int, datetime]], None]  # by partition, the moment up to which everything has been read
 
 
 class Doorway:
@@ -48,8 +48,8 @@ class Doorway:
         self._transactions = transactions
         self._topic_id = topic_id(bootstrap, READINGS)
         self._reached: dict[int, int] = {}
-        self._asked = 0.0
         self._consumer = Consumer(consumer_config(bootstrap, group))
+        self._ends = Ends(self._consumer, READINGS)
         producer: dict[str, object] = {
             "bootstrap.servers": bootstrap,
             "linger.ms": 2,
@@ -81,7 +81,8 @@ class Doorway:
         messages = self._read()
         if messages:
             self._decide(messages, known)
-        self._report()
+        if passed := self._ends.passed(self._reached, now):
+            self._progress(passed)
         return len(messages)
 
     def _wait_for_directory(self) -> None:
@@ -132,15 +133,6 @@ class Doorway:
                 return
             except BufferError:
                 self._producer.poll(0.1)
-
-    def _report(self) -> None:
-        if time.monotonic() - self._asked < PROGRESS_S:
-            return
-        self._asked = time.monotonic()
-        try:
-            self._progress(at_the_end(self._consumer, READINGS, self._reached), datetime.now(UTC))
-        except KafkaException:
-            log.warning("the broker does not answer: progress is unknown")
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for committed in consumer.committed(partitions, timeout=CALL_S):

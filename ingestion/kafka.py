@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingestion.lake import READING_SCHEMA
@@ -65,16 +65,6 @@ def consumer_config(bootstrap: str, group: str) -> dict[str, object]:
 
 def is_end(error: KafkaError) -> bool:
     return bool(error.code() == KafkaError._PARTITION_EOF)
-
-
-def at_the_end(consumer: Consumer, topic: str, reached: dict[int, int]) -> list[int]:
-    """Of the partitions in `reached` (partition -> next offset), those with nothing left to read.
-
-    The broker is asked, so a silent one is not taken for an empty one: raises KafkaException.
-    """
-    return [
-        p for p, n in reached.items() if n >= consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1]
-    ]
 
 
 def to_messages(readings: pa.RecordBatch) -> Iterator[bytes]:

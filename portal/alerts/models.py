@@ -71,6 +71,7 @@ class AlertEvent(models.Model):
         OPENED = "opened", "Opened"
         WORSENED = "worsened", "Worsened"
         ENDED = "ended", "Back in range"
+        UNWATCHED = "unwatched", "No longer watched"
         ACKNOWLEDGED = "acknowledged", "Acknowledged"
         CLOSED = "closed", "Closed"
 

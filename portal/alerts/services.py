@@ -1,20 +1,24 @@
 """What happens to episodes and alerts: transitions of the readings, and what people do about them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Q
 
 from analytics.episodes import Step, Transition
-from portal.alerts.live import announce
-from portal.alerts.models import Alert, AlertEvent, Episode, Message
+from portal.accounts.models import Role, User
+from portal.alerts.live import announce_after_commit
+from portal.alerts.models import Alert, AlertEvent, Episode, Level, Message
+from portal.consent.models import Purpose
+from portal.consent.selectors import consenting
 from portal.monitoring.models import Plan
 from portal.people.models import Change, Patient
 from portal.people.services import change_record
 
 if TYPE_CHECKING:
-    from portal.accounts.models import User
+    from django.db.models import QuerySet
 
 
 class AlertConflict(Exception):
@@ -25,16 +29,19 @@ def transitions_apply(transitions: Sequence[Transition], *, now: datetime) -> se
     """Apply changes of state, inside the caller's transaction; the primary keys of the organisations to announce to.
 
     Repeats change nothing: there is one open episode per person and cause, its level only rises, and one alert belongs
-    to it. An episode that ends leaves its alert to a human: somebody has to say that it was seen. A patient without
-    an active plan gets no new episode. Raises RuntimeError outside a transaction.
+    to it. An episode that ends before anybody answered leaves its alert open, with the event "Back in range": somebody
+    has to say that it was seen. Who has no active plan, or no consent to care, gets no new episode.
+
+    Each step that asks for an answer puts a message to the plan's responders in the outbox. The patient sees every
+    alert in the portal, and gets a message about silence only: that is what a patient can mend (worn? charged?), while
+    word of a bad value comes from a person and not from a machine.
+
+    `now` is an aware time in UTC. Raises RuntimeError outside a transaction.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("transitions_apply belongs inside the transaction that also moves the watcher's position")
-    patients = {
-        p.subject: p
-        for p in Patient.objects.filter(subject__in={t.subject for t in transitions}).select_related("organisation")
-    }
-    plans = {p.patient_id: p for p in Plan.objects.in_force(now).filter(patient__in=patients.values())}
+    patients = {p.subject: p for p in Patient.objects.filter(subject__in={t.subject for t in transitions})}
+    plans = _watched(patients.values(), now)
     events = []
     for transition in transitions:
         patient = patients.get(transition.subject)
@@ -46,45 +53,103 @@ def transitions_apply(transitions: Sequence[Transition], *, now: datetime) -> se
     return {patient.organisation_id for patient, _ in events}
 
 
+def _watched(patients: Collection[Patient], now: datetime) -> dict[int, Plan]:
+    """The active plan of each of these patients who has one and has consented to care."""
+    plans = Plan.objects.in_force(now).filter(patient__in=[p.pk for p in patients])
+    consented = consenting(list(patients), Purpose.CARE)
+    return {p.patient_id: p for p in plans if p.is_active(now) and p.patient_id in consented}
+
+
 def _apply(transition: Transition, patient: Patient, plan: Plan | None, now: datetime) -> AlertEvent | None:
-    open_now = Episode.objects.select_for_update().filter(
-        patient=patient, cause=transition.cause, ended_at__isnull=True
-    )
-    episode = open_now.first()
-    if transition.step == Step.ENDED:
-        if episode is None:
-            return None
-        episode.ended_at = max(transition.at, episode.began_at)
-        episode.save(update_fields=["ended_at"])
-        return _event(episode.alert, AlertEvent.Kind.ENDED, now)
-    if plan is None or not plan.is_active(now):
+    same_cause = Episode.objects.filter(patient=patient, cause=transition.cause)
+    episode = same_cause.filter(ended_at__isnull=True).select_for_update().first()
+    if _is_repeat(transition, same_cause, episode):
         return None
-    if episode is None:
-        episode = Episode.objects.create(
-            patient=patient,
-            cause=transition.cause,
-            level=transition.level,
-            began_at=transition.at,
-            evidence=transition.evidence,
-        )
-        alert = Alert.objects.create(episode=episode, raised_at=now)
-        event = _event(alert, AlertEvent.Kind.OPENED, now)
-    elif transition.level > episode.level:
-        episode.level, episode.evidence = transition.level, transition.evidence
-        episode.save(update_fields=["level", "evidence"])
-        # A worse state needs a new answer, even where somebody had answered the milder one.
-        Alert.objects.filter(episode=episode).update(state=Alert.State.OPEN)
-        event = _event(episode.alert, AlertEvent.Kind.WORSENED, now)
+    if transition.step == Step.ENDED:
+        return None if episode is None else _end(episode, AlertEvent.Kind.ENDED, transition.at, now)
+    if plan is None:
+        return None
+    if episode is None and transition.step == Step.OPENED:
+        event = _open(transition, patient, now)
+    elif episode is not None and transition.level > episode.level:
+        event = _worsen(episode, transition, now)
     else:
         return None
-    Message.objects.bulk_create(
-        Message(event=event, channel=Message.Channel.EMAIL, recipient_id=responder, due_at=now)
-        for responder in plan.responders.values_list("user_id", flat=True)
-    )
+    _message(event, patient, plan, now)
     return event
 
 
-def alert_acknowledge(*, user: "User", alert: Alert, note: str, now: datetime) -> Alert:
+def _is_repeat(transition: Transition, same_cause: "QuerySet[Episode]", episode: Episode | None) -> bool:
+    """Whether this step belongs to an episode that has ended: it opened it, or it lies before the open one began."""
+    ended = same_cause.filter(ended_at__isnull=False)
+    if transition.step == Step.OPENED:
+        return ended.filter(began_at=transition.at).exists()
+    before = episode is not None and transition.at < episode.began_at
+    return before and ended.filter(began_at__lte=transition.at, ended_at__gte=transition.at).exists()
+
+
+def _open(transition: Transition, patient: Patient, now: datetime) -> AlertEvent:
+    episode = Episode.objects.create(
+        patient=patient,
+        cause=transition.cause,
+        level=transition.level,
+        began_at=transition.at,
+        evidence=transition.evidence,
+    )
+    alert = Alert.objects.create(episode=episode, raised_at=now)
+    return _event(alert, AlertEvent.Kind.OPENED, now)
+
+
+def _worsen(episode: Episode, transition: Transition, now: datetime) -> AlertEvent:
+    episode.level, episode.evidence = transition.level, transition.evidence
+    episode.save(update_fields=["level", "evidence"])
+    # A worse state needs a new answer, even where somebody had answered the milder one.
+    Alert.objects.filter(episode=episode).update(state=Alert.State.OPEN)
+    return _event(episode.alert, AlertEvent.Kind.WORSENED, now)
+
+
+def _end(episode: Episode, kind: AlertEvent.Kind, at: datetime, now: datetime, note: str = "") -> AlertEvent:
+    episode.ended_at = max(at, episode.began_at)
+    episode.save(update_fields=["ended_at"])
+    return _event(episode.alert, kind, now, note=note)
+
+
+def _message(event: AlertEvent, patient: Patient, plan: Plan | None, now: datetime) -> None:
+    """To the plan's responders who still are of the team; where none is left, to the whole team: never to nobody."""
+    team = User.objects.filter(care_teams=patient.care_team_id, role=Role.CLINICIAN, is_active=True)
+    everybody = set(team.values_list("pk", flat=True))
+    recipients = everybody & set(plan.responders.values_list("user_id", flat=True)) if plan else set()
+    recipients = recipients or everybody
+    if event.level == Level.SILENT and patient.user_id is not None:
+        recipients |= {patient.user_id}
+    Message.objects.bulk_create(
+        Message(event=event, channel=Message.Channel.EMAIL, recipient_id=recipient, due_at=now)
+        for recipient in sorted(recipients)
+    )
+
+
+def episodes_unwatch(*, patient: Patient, why: str, now: datetime, tell: bool = False) -> None:
+    """End a person's open episodes because nobody watches any more: a pause, the plan's end, consent withdrawn.
+
+    An episode left open would keep a new one of the same cause from being opened when watching goes on. The alerts
+    stay for a human. With `tell`, each alert that is not closed and is about a value is open again and the team gets a
+    message: what became of it cannot be seen any more. Call it inside a transaction, before its other changes.
+    """
+    about = Q(ended_at__isnull=True) | ~Q(alert__state=Alert.State.CLOSED) if tell else Q(ended_at__isnull=True)
+    episodes = Episode.objects.filter(about, patient=patient).select_related("alert").order_by("pk")
+    plan = Plan.objects.in_force(now).filter(patient=patient).first()
+    events = []
+    for episode in episodes.select_for_update(of=("self",)):
+        event = _end(episode, AlertEvent.Kind.UNWATCHED, episode.ended_at or now, now, why)
+        if tell and episode.level > Level.SILENT and episode.alert.state != Alert.State.CLOSED:
+            Alert.objects.filter(pk=episode.alert.pk).update(state=Alert.State.OPEN)
+            _message(event, patient, plan, now)
+        events.append(event)
+    for event in events:
+        _change(patient, event, now)
+
+
+def alert_acknowledge(*, user: User, alert: Alert, note: str, now: datetime) -> Alert:
     """Say that this clinician has seen the alert; every message of it that is still to be sent is stopped.
 
     Raises AlertConflict if somebody already has, or the user may not.
@@ -92,7 +157,7 @@ def alert_acknowledge(*, user: "User", alert: Alert, note: str, now: datetime) -
     return _answer(user, alert, note, now, AlertEvent.Kind.ACKNOWLEDGED, Alert.State.ACKNOWLEDGED, (Alert.State.OPEN,))
 
 
-def alert_close(*, user: "User", alert: Alert, note: str, now: datetime) -> Alert:
+def alert_close(*, user: User, alert: Alert, note: str, now: datetime) -> Alert:
     """Close the alert with a note that says what was done. Raises AlertConflict as `alert_acknowledge` does."""
     if not note.strip():
         raise AlertConflict("Write a note that says what was done before you close the alert.")
@@ -101,13 +166,13 @@ def alert_close(*, user: "User", alert: Alert, note: str, now: datetime) -> Aler
 
 
 def _answer(
-    user: "User",
+    user: User,
     alert: Alert,
     note: str,
     now: datetime,
     kind: AlertEvent.Kind,
     after: Alert.State,
-    before: Iterable[Alert.State],
+    before: Collection[Alert.State],
 ) -> Alert:
     with transaction.atomic():
         alert = Alert.objects.select_for_update(of=("self",)).select_related("episode__patient").get(pk=alert.pk)
@@ -124,13 +189,11 @@ def _answer(
             due_at=None, stopped_because=f"alert {after}"
         )
         _change(alert.episode.patient, event, now)
-    announce([alert.episode.patient.organisation_id])
+        announce_after_commit(alert.episode.patient.organisation_id)
     return alert
 
 
-def _event(
-    alert: Alert, kind: AlertEvent.Kind, now: datetime, *, by: "User | None" = None, note: str = ""
-) -> AlertEvent:
+def _event(alert: Alert, kind: AlertEvent.Kind, now: datetime, *, by: User | None = None, note: str = "") -> AlertEvent:
     return AlertEvent.objects.create(alert=alert, kind=kind, level=alert.episode.level, at=now, by=by, note=note)
 
 

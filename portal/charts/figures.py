@@ -1,6 +1,6 @@
 """A vital over time as a Plotly figure: the mean as a line, the extremes as a band, the plan's limits as dashes.
 
-Colours are names of the style sheet's custom properties ("--series"); the page puts the values in, light or dark.
+The figure has no colours: traces and shapes have names, and the page colours them by its style sheet, light or dark.
 """
 
 from datetime import UTC, datetime
@@ -20,37 +20,38 @@ def figure(series: Series, *, zone: ZoneInfo, low: float | None = None, high: fl
     times = local(series.times, zone)
     drawn = go.Figure()
     if len(times):
-        drawn.add_scatter(x=times, y=_numbers(series.highs), mode="lines", line={"width": 0}, hoverinfo="skip")
+        drawn.add_scatter(
+            x=times, y=_numbers(series.highs), mode="lines", line={"width": 0}, hoverinfo="skip", name="edge"
+        )
         drawn.add_scatter(
             x=times,
             y=_numbers(series.lows),
             mode="lines",
             line={"width": 0},
             fill="tonexty",
-            fillcolor="--band",
             hoverinfo="skip",
+            name="band",
         )
         drawn.add_scatter(
             x=times,
             y=_numbers(series.values),
             mode="lines+markers" if len(times) < 40 else "lines",
-            line={"width": 2, "color": "--series"},
-            marker={"size": 5, "color": "--series"},
+            line={"width": 2},
+            marker={"size": 5},
+            name="mean",
             hovertemplate=f"%{{y:.{vital.decimals}f}} {vital.unit}<br>%{{x|%-d %b %H:%M}}<extra></extra>",
         )
     for edge in (low, high):
         if edge is not None:
-            drawn.add_hline(y=edge, line={"dash": "dash", "width": 1.5, "color": "--limit"})
+            drawn.add_hline(y=edge, line={"dash": "dash", "width": 1.5}, name="limit")
     drawn.update_layout(
         template="none",
         showlegend=False,
         margin={"l": 48, "r": 12, "t": 8, "b": 32},
         height=220,
-        paper_bgcolor="--card",
-        plot_bgcolor="--card",
-        font={"color": "--quiet", "size": 12, "family": "system-ui, sans-serif"},
-        xaxis={"gridcolor": "--rule", "zeroline": False, "type": "date"},
-        yaxis={"gridcolor": "--rule", "zeroline": False, "title": {"text": vital.unit}},
+        font={"size": 12, "family": "system-ui, sans-serif"},
+        xaxis={"zeroline": False, "type": "date"},
+        yaxis={"zeroline": False, "title": {"text": vital.unit}},
         hovermode="closest",
     )
     figure: dict[str, Any] = drawn.to_plotly_json()

@@ -95,7 +95,7 @@ def _environment(folder: Path, port: int) -> tuple[list[Part], dict[str, str]]:
         "SECRET_KEY": os.environ.get("SECRET_KEY") or _secret(folder / "secret-key"),
         "HTTPS": os.environ.get("HTTPS", "false"),
         "PORTAL_URL": f"http://127.0.0.1:{port}",
-        "EMAIL_URL": os.environ.get("EMAIL_URL", f"filemail://{folder / 'mail'}"),
+        "EMAIL_URL": os.environ.get("EMAIL_URL", f"filemail:///{folder / 'mail'}"),
         "OMP_NUM_THREADS": "1",
     }
     (folder / "mail").mkdir(exist_ok=True)

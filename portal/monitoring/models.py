@@ -78,6 +78,9 @@ class PlanVital(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="vitals")
     vital = models.CharField(max_length=30, choices=WATCHABLE)
     due_every_minutes = models.PositiveIntegerField()
+    expected_since = models.DateTimeField(
+        null=True, editable=False, help_text="When a later version added it; empty: since the plan's start"
+    )
 
     class Meta:
         constraints = [

@@ -3,7 +3,9 @@
 Writes move forward only, so a replay or a late reading never turns a board back.
 """
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -14,6 +16,8 @@ import redis
 from django.conf import settings
 
 from ingestion.vitals import VITALS
+
+log = logging.getLogger(__name__)
 
 DELAYED_AFTER = timedelta(seconds=60)
 
@@ -36,6 +40,15 @@ class Latest:
     value: float | str
     measured_at: datetime
     device_id: str
+
+
+@contextmanager
+def redis_may_fail() -> Iterator[None]:
+    """What Redis holds can be rebuilt, so that its absence must stop neither the door nor an alert."""
+    try:
+        yield
+    except redis.RedisError as error:
+        log.warning("Redis does not answer (%s): latest values and checkpoints wait", type(error).__name__)
 
 
 @cache
@@ -90,10 +103,10 @@ def latest_forget(subject: str) -> None:
     connection().delete(f"latest:{subject}")
 
 
-def progress_write(part: str, partitions: Iterable[int], now: datetime) -> None:
-    """Say that `part` ("door" or "watcher") stood at the end of these partitions at `now`."""
-    if fields := {str(p): now.timestamp() for p in partitions}:
-        connection().hset(f"progress:{part}", mapping=fields)
+def progress_write(part: str, passed: Mapping[int, datetime]) -> None:
+    """Say that `part` ("door" or "watcher") has read everything that had arrived in these partitions by these times."""
+    if passed:
+        connection().hset(f"progress:{part}", mapping={str(p): at.timestamp() for p, at in passed.items()})
 
 
 def progress_read() -> datetime | None:

@@ -13,11 +13,9 @@ latest values and the hint to open pages -> checkpoint of the windows -> Kafka o
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import redis
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.conf import settings
 from django.db import transaction
@@ -26,12 +24,13 @@ from analytics.episodes import Transition
 from analytics.terms import Terms
 from analytics.ward import Ward
 from ingestion.door import partition_of
-from ingestion.kafka import ADMITTED, at_the_end, consumer_config, from_messages, is_end, topic_id
+from ingestion.ends import Ends
+from ingestion.kafka import ADMITTED, consumer_config, from_messages, is_end, topic_id
 from portal.alerts.live import announce
 from portal.alerts.models import Episode
 from portal.alerts.services import transitions_apply
 from portal.pipeline.checkpoint import checkpoint_read, checkpoint_write
-from portal.pipeline.latest import Latest, latest_of, latest_since, latest_write, progress_write
+from portal.pipeline.latest import Latest, latest_of, latest_since, latest_write, progress_write, redis_may_fail
 from portal.pipeline.models import WatchPosition
 from portal.pipeline.process import crash_point
 from portal.pipeline.terms import LiveTerms
@@ -41,7 +40,6 @@ log = logging.getLogger(__name__)
 MESSAGES_AT_ONCE = 200
 LINGER_S = 0.05  # how long a reading may wait for company
 SETTLE_S = 1.0  # how often position, checkpoint and offset follow when nothing was decided
-PROGRESS_S = 5.0
 CALL_S = 30.0
 REBUILT_FROM = timedelta(days=1)  # how much of the log is read when there is no checkpoint
 
@@ -69,9 +67,10 @@ class Watch:
         self._partitions: dict[int, Watched] = {}
         self._changed_terms = LiveTerms()
         self._terms = Terms([])
-        self._settled = self._asked = time.monotonic()
+        self._settled = time.monotonic()
         self._values_since: datetime | None = None
         self._consumer = Consumer(consumer_config(bootstrap, group))
+        self._ends = Ends(self._consumer, ADMITTED)
         self._consumer.subscribe([ADMITTED], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -93,17 +92,19 @@ class Watch:
             crash_point("after_score")
             organisations = self._decide(transitions, now)
             crash_point("after_database")
-            with _redis_may_fail():
+            with redis_may_fail():
                 latest_write(latest)
                 announce(organisations)
             crash_point("after_announce")
             self._settle(crash_point)
         else:
-            with _redis_may_fail():
+            with redis_may_fail():
                 latest_write(latest)
             if time.monotonic() - self._settled >= SETTLE_S:
                 self._settle()
-        self._report()
+        if passed := self._ends.passed({p: w.next for p, w in self._partitions.items()}, now):
+            with redis_may_fail():
+                progress_write("watcher", passed)
 
     def _look_at_plans(self, now: datetime) -> None:
         if (terms := self._changed_terms(now)) is None:
@@ -163,7 +164,7 @@ class Watch:
         moved = {p: w for p, w in self._partitions.items() if w.next > w.settled}
         if any(w.next > w.decided for w in moved.values()):
             self._decide([], datetime.now(UTC))
-        with _redis_may_fail():
+        with redis_may_fail():
             for partition, watched in moved.items():
                 checkpoint_write(self._topic_id, partition, watched.next, watched.ward)
             self._refill_if_emptied()
@@ -184,18 +185,6 @@ class Watch:
                 latest_write((s, vital, Latest(v, at, device)) for s, vital, v, at, device in watched.ward.latest())
             self._values_since = since
 
-    def _report(self) -> None:
-        if time.monotonic() - self._asked < PROGRESS_S:
-            return
-        self._asked = time.monotonic()
-        try:
-            ends = at_the_end(self._consumer, ADMITTED, {p: w.next for p, w in self._partitions.items()})
-        except KafkaException:
-            log.warning("the broker does not answer: progress is unknown")
-            return
-        with _redis_may_fail():
-            progress_write("watcher", ends, datetime.now(UTC))
-
     # --- partitions come and go ---
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -206,7 +195,7 @@ class Watch:
         for partition in partitions:
             decided = self._take_over(partition.partition)
             found = None
-            with _redis_may_fail():
+            with redis_may_fail():
                 found = checkpoint_read(self._topic_id, partition.partition)
             oldest, _ = consumer.get_watermark_offsets(partition, timeout=CALL_S)
             start, ward = found or (self._rebuild_from(consumer, partition, decided, now), Ward())
@@ -246,12 +235,3 @@ class Watch:
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             self._partitions.pop(partition.partition, None)
-
-
-@contextmanager
-def _redis_may_fail() -> Iterator[None]:
-    """What Redis holds can be rebuilt, so that its absence must not stop an alert."""
-    try:
-        yield
-    except redis.RedisError as error:
-        log.warning("Redis does not answer (%s): latest values and checkpoints wait", type(error).__name__)

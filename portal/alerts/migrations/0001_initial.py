@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             name='AlertEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('opened', 'Opened'), ('worsened', 'Worsened'), ('ended', 'Back in range'), ('acknowledged', 'Acknowledged'), ('closed', 'Closed')], max_length=15)),
+                ('kind', models.CharField(choices=[('opened', 'Opened'), ('worsened', 'Worsened'), ('ended', 'Back in range'), ('unwatched', 'No longer watched'), ('acknowledged', 'Acknowledged'), ('closed', 'Closed')], max_length=15)),
                 ('level', models.PositiveSmallIntegerField(choices=[(1, 'No data'), (2, 'Low-medium'), (3, 'Medium'), (4, 'High')])),
                 ('at', models.DateTimeField()),
                 ('note', models.TextField(blank=True)),

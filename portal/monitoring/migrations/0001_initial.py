@@ -67,6 +67,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('vital', models.CharField(choices=[('heart_rate', 'Heart rate'), ('resting_heart_rate', 'Resting heart rate'), ('hrv_rmssd', 'Heart rate variability (RMSSD)'), ('spo2', 'Oxygen saturation'), ('respiratory_rate', 'Respiratory rate'), ('temperature', 'Body temperature'), ('skin_temperature', 'Skin temperature'), ('systolic', 'Systolic blood pressure'), ('diastolic', 'Diastolic blood pressure'), ('steps', 'Steps'), ('sleep_minutes', 'Sleep'), ('glucose', 'Glucose'), ('weight', 'Weight')], max_length=30)),
                 ('due_every_minutes', models.PositiveIntegerField()),
+                ('expected_since', models.DateTimeField(editable=False, help_text="When a later version added it; empty: since the plan's start", null=True)),
                 ('plan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='vitals', to='monitoring.plan')),
             ],
         ),

@@ -1,15 +1,16 @@
 // Draws each figure's data with Plotly. Colours come from the style sheet, so that they follow light and dark.
 (() => {
-  const style = () => getComputedStyle(document.documentElement);
-  const coloured = (value, colours) => {
-    if (typeof value === "string" && value.startsWith("--")) return colours.getPropertyValue(value).trim();
-    if (Array.isArray(value)) return value.length && typeof value[0] === "object" ? value.map((v) => coloured(v, colours)) : value;
-    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, coloured(v, colours)]));
-    return value;
-  };
-  const draw = (chart) => {
-    const { data, layout } = coloured(chart.figure, style());
-    Plotly.react(chart.place, data, layout, { displayModeBar: false, responsive: true });
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const draw = ({ figure, place }) => {
+    for (const trace of figure.data) {
+      if (trace.name === "band") trace.fillcolor = colour("band");
+      if (trace.name === "mean") { trace.line.color = colour("series"); trace.marker.color = colour("series"); }
+    }
+    for (const shape of figure.layout.shapes || []) shape.line.color = colour("limit");
+    Object.assign(figure.layout, { paper_bgcolor: colour("card"), plot_bgcolor: colour("card") });
+    figure.layout.font.color = colour("quiet");
+    for (const axis of [figure.layout.xaxis, figure.layout.yaxis]) axis.gridcolor = colour("rule");
+    Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
   };
   const drawn = [];
   const load = async (figure) => {

@@ -1,5 +1,6 @@
 """`manage.py run_door`: read packets, decide them, send them on. Start as many as wanted, each with its own --name."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -8,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from ingestion.doorway import Doorway
 from ingestion.kafka import topics_create
 from portal.pipeline.directory import LiveDirectory
-from portal.pipeline.latest import progress_write
+from portal.pipeline.latest import progress_write, redis_may_fail
 from portal.pipeline.process import stop_on_signal
 
 
@@ -30,5 +31,10 @@ class Command(BaseCommand):
             transactions=settings.KAFKA_TRANSACTIONS,
             admitted_partitions=settings.ADMITTED_PARTITIONS,
             known=LiveDirectory(),
-            progress=lambda partitions, now: progress_write("door", partitions, now),
+            progress=_progress,
         ).run(stop_on_signal())
+
+
+def _progress(passed: dict[int, datetime]) -> None:
+    with redis_may_fail():
+        progress_write("door", passed)

@@ -6,27 +6,28 @@ from smtplib import SMTPException
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db.models import Q
 from django.urls import reverse
 
 from portal.alerts.models import Alert, Message
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=60)  # a sender that dies leaves its message to the next one after this
+AT_ONCE = 10
+# A sender that dies leaves its message to the next one after this. It outlasts AT_ONCE connections that hang for
+# EMAIL_TIMEOUT each, so that a slow sender keeps what it holds.
+LEASE = timedelta(minutes=2)
 ATTEMPTS = 8
 FIRST_RETRY = timedelta(seconds=10)  # doubled each time: the last attempt is 20 minutes after the first
-AT_ONCE = 100
 
 
 def messages_deliver(now: datetime) -> int:
-    """Send what is due; the number of messages sent.
+    """Send the next AT_ONCE messages that are due; the number sent. Call it again, with a new `now`, while it sends.
 
     At least once: a sender killed between the server's "accepted" and our mark repeats the message after LEASE under
     the same Message-ID. Two senders never hold the same message at once, and one of an answered alert is not sent.
     """
+    due = Message.objects.filter(due_at__lte=now).order_by("due_at", "pk").values_list("pk", "due_at")[:AT_ONCE]
     sent = 0
-    due = Message.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", "due_at")[:AT_ONCE]
     for pk, due_at in list(due):
         # Whoever moves the due time first has the message.
         if Message.objects.filter(pk=pk, due_at=due_at).update(due_at=now + LEASE) == 1:
@@ -42,21 +43,18 @@ def _send(message: Message, now: datetime) -> bool:
     if not message.recipient.email or not message.recipient.is_active:
         mine.update(due_at=None, stopped_because="no address")
         return False
+    attempts = message.attempts + 1
     try:
         compose(message).send()
-    except (SMTPException, OSError) as error:
-        log.warning("message %s: attempt %d failed (%s)", message.pk, message.attempts + 1, type(error).__name__)
-        attempts = message.attempts + 1
-        retry = now + FIRST_RETRY * 2**message.attempts
-        given_up = attempts >= ATTEMPTS
-        mine.update(
-            attempts=attempts,
-            due_at=None if given_up else retry,
-            stopped_because=f"{attempts} attempts failed" if given_up else "",
-        )
+    except (SMTPException, OSError, ValueError) as error:  # ValueError: an address that cannot be a header
+        log.warning("message %s: attempt %d failed (%s)", message.pk, attempts, type(error).__name__)
+        if attempts < ATTEMPTS:
+            mine.update(attempts=attempts, due_at=now + FIRST_RETRY * 2**message.attempts)
+        else:
+            mine.update(attempts=attempts, due_at=None, stopped_because=f"{attempts} attempts failed")
         return False
     # Also where the alert was answered meanwhile: it has gone out, and the outbox says so.
-    Message.objects.filter(Q(pk=message.pk)).update(due_at=None, sent_at=now, attempts=message.attempts + 1)
+    Message.objects.filter(pk=message.pk).update(due_at=None, sent_at=now, attempts=attempts)
     return True
 
 

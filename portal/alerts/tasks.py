@@ -14,7 +14,8 @@ from portal.alerts.silence import silent_transitions
 
 @shared_task
 def deliver(**_: Any) -> None:
-    messages_deliver(timezone.now())
+    while messages_deliver(timezone.now()):
+        pass
 
 
 @shared_task

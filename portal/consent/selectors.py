@@ -1,5 +1,8 @@
 """The consent in force: the newest entry of each purpose."""
 
+from collections.abc import Collection
+from datetime import datetime
+
 from portal.consent.models import ConsentEntry, Purpose
 from portal.people.models import Patient
 
@@ -17,10 +20,15 @@ def has_consent(patient: Patient, purpose: Purpose) -> bool:
     return entry is not None and entry.given
 
 
-def consenting(patients: list[Patient], purpose: Purpose) -> set[int]:
+def consenting(patients: Collection[Patient], purpose: Purpose) -> set[int]:
     """The primary keys of those who have consented, in one query."""
-    given: dict[int, bool] = {}
+    return set(consenting_since(patients, purpose))
+
+
+def consenting_since(patients: Collection[Patient], purpose: Purpose) -> dict[int, datetime]:
+    """When those who have consented last said so, by primary key (UTC), in one query."""
+    newest: dict[int, tuple[bool, datetime]] = {}
     rows = ConsentEntry.objects.filter(patient__in=[p.pk for p in patients], purpose=purpose).order_by("pk")
-    for patient, decision in rows.values_list("patient_id", "given"):
-        given[patient] = decision
-    return {patient for patient, decision in given.items() if decision}
+    for patient, given, at in rows.values_list("patient_id", "given", "at"):
+        newest[patient] = (given, at)
+    return {patient: at for patient, (given, at) in newest.items() if given}

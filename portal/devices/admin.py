@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from portal.devices.models import Assignment, Device
-from portal.devices.services import device_assign, device_changed, device_return
+from portal.devices.services import device_add, device_assign, device_change, device_return
 from portal.people.models import Patient
 
 
@@ -61,9 +61,9 @@ class DeviceAdmin(admin.ModelAdmin):
         return next((a.patient.name for a in device.assignments.all() if a.ended_at is None), "nobody")
 
     def save_model(self, request: HttpRequest, obj: Device, form: ModelForm, change: bool) -> None:
-        super().save_model(request, obj, form, change)
         now = timezone.now()
-        device_changed(device=obj, what="changed" if change else "added", now=now)
+        save = device_change if change else device_add
+        save(device=obj, now=now)
         if patient := form.cleaned_data.get("assign_to"):
             device_assign(device=obj, patient=patient, now=now)
 

@@ -18,7 +18,8 @@ def device_assign(*, device: Device, patient: Patient, now: datetime, started_at
     """
     start = started_at or now
     with transaction.atomic():
-        Device.objects.select_for_update().get(pk=device.pk)  # two assignments of one device wait for each other
+        # Two assignments of one device wait for each other.
+        Device.objects.select_for_update(no_key=True).get(pk=device.pk)
         if device.organisation_id != patient.organisation_id:
             raise ValidationError("Device and patient belong to different organisations.")
         taken = device.assignments.filter(Q(ended_at__isnull=True) | Q(ended_at__gt=start)).first()
@@ -37,15 +38,33 @@ def device_return(*, assignment: Assignment, now: datetime) -> Assignment:
         assignment = Assignment.objects.select_for_update(of=("self",)).get(pk=assignment.pk)
         if assignment.ended_at is not None:
             raise ValidationError(f"{assignment.device} has already been returned.")
+        if assignment.started_at >= now:
+            raise ValidationError(f"{assignment.device} is assigned from a later time: return it after that.")
         assignment.ended_at = now
         assignment.save(update_fields=["ended_at"])
         _change(assignment, "returned", now)
     return assignment
 
 
-def device_changed(*, device: Device, what: str, now: datetime) -> None:
-    """Record that a device was added, renamed or retired, inside the transaction that did it."""
-    change_record(organisation_id=device.organisation_id, kind=Change.Kind.DEVICE, what=what, row=device.pk, now=now)
+def device_add(*, device: Device, now: datetime) -> Device:
+    """Save a new device. Raises ValidationError if its id is taken."""
+    device.full_clean()
+    return _saved(device, "added", now)
+
+
+def device_change(*, device: Device, now: datetime) -> Device:
+    """Save a device that was renamed, moved or retired."""
+    device.full_clean()
+    return _saved(device, "changed", now)
+
+
+def _saved(device: Device, what: str, now: datetime) -> Device:
+    with transaction.atomic():
+        device.save()
+        change_record(
+            organisation_id=device.organisation_id, kind=Change.Kind.DEVICE, what=what, row=device.pk, now=now
+        )
+    return device
 
 
 def _change(assignment: Assignment, what: str, now: datetime) -> None:

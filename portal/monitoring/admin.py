@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from portal.accounts.models import Role, User
 from portal.monitoring.models import Plan, PlanLimit, PlanResponder, PlanVital
 from portal.monitoring.services import Bounds, Draft, plan_write
 
@@ -26,6 +27,11 @@ class PlanLimitInline(admin.TabularInline):
 class PlanResponderInline(admin.TabularInline):
     model = PlanResponder
     extra = 1
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user":
+            kwargs["queryset"] = User.objects.filter(role=Role.CLINICIAN, is_active=True)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 @admin.register(Plan)

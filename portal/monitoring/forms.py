@@ -1,7 +1,7 @@
 """The plan as one form: a row per vital (how often, limits and why), a row per clinician of the care team."""
 
 from collections.abc import Iterator
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,8 @@ class PlanForm(forms.Form):
     )
 
     def __init__(self, *args: Any, patient: Patient, plan: Plan | None, now: datetime, **kwargs: Any) -> None:
-        self._plan, self._now, self._zone = plan, now, patient.time_zone
+        self._plan, self._now, self._zone = plan, now, ZoneInfo(patient.time_zone)
+        self._ended = plan is not None and plan.ends_at is not None and plan.ends_at <= now
         self._team = list(User.objects.filter(care_teams=patient.care_team, role=Role.CLINICIAN, is_active=True))
         super().__init__(*args, initial=self._initial(), **kwargs)
         for name, label in WATCHABLE:
@@ -56,7 +57,7 @@ class PlanForm(forms.Form):
         if (plan := self._plan) is None:
             return {}
         initial: dict[str, Any] = {"reason": plan.reason, "news2": plan.news2, "contact": plan.contact}
-        initial["ends_on"] = plan.ends_at.date() if plan.ends_at else None
+        initial["ends_on"] = None if self._ended else self._last_day(plan.ends_at)
         initial |= {f"due_{v.vital}": v.due_every_minutes for v in plan.vitals.all()}
         for limit in plan.limits.all():
             initial |= {
@@ -95,12 +96,11 @@ class PlanForm(forms.Form):
         return data
 
     def draft(self) -> Draft:
-        """The next version of the plan; a pause that runs goes on."""
-        data, plan = self.cleaned_data, self._plan
-        ended = plan is not None and plan.ends_at is not None and plan.ends_at <= self._now
+        """The next version of the plan. A pause that runs goes on; an ended plan starts anew, now."""
+        data, plan = self.cleaned_data, None if self._ended else self._plan
         return Draft(
             reason=data["reason"],
-            starts_at=self._now if plan is None or ended else plan.starts_at,
+            starts_at=plan.starts_at if plan else self._now,
             ends_at=self._end_of(data["ends_on"]),
             news2=data["news2"],
             contact=data["contact"],
@@ -119,14 +119,16 @@ class PlanForm(forms.Form):
     def clean_ends_on(self) -> Any:
         day = self.cleaned_data["ends_on"]
         if day is not None and self._end_of(day) <= self._now:
-            if self._plan and self._plan.ends_at and self._plan.ends_at.date() == day:
-                return None  # an ended plan that is started again
             raise ValidationError("The end must be in the future.")
         return day
 
-    def _end_of(self, day: Any) -> Any:
+    def _end_of(self, day: date | None) -> datetime | None:
         """The end of that day in the patient's own time zone."""
-        return day and datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self._zone))
+        return day and datetime.combine(day + timedelta(days=1), time(), self._zone)
+
+    def _last_day(self, ends_at: datetime | None) -> date | None:
+        """The day that `_end_of` made this end of."""
+        return ends_at and (ends_at - timedelta(microseconds=1)).astimezone(self._zone).date()
 
 
 class PauseForm(forms.Form):

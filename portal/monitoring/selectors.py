@@ -12,6 +12,12 @@ def plan_of(patient: Patient, now: datetime) -> Plan | None:
     return plans.prefetch_related("vitals", "limits__author", "responders__user").first()
 
 
+def plans_active(now: datetime) -> list[Plan]:
+    """The plans of everybody who is being watched, with patient and vitals, in a fixed number of queries."""
+    plans = Plan.objects.in_force(now).select_related("patient").prefetch_related("vitals")
+    return [plan for plan in plans if plan.is_active(now)]
+
+
 def plans_of(patients: list[Patient], now: datetime) -> dict[int, Plan]:
     """The version in force by the patient's primary key, in a fixed number of queries."""
     plans = Plan.objects.in_force(now).filter(patient__in=[p.pk for p in patients])

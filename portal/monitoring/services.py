@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 
-from portal.alerts.live import announce
+from portal.alerts.live import announce_after_commit
+from portal.alerts.services import episodes_unwatch
 from portal.monitoring.models import Plan, PlanLimit, PlanResponder, PlanVital
 from portal.people.models import Change, Patient
 from portal.people.services import change_record
@@ -46,13 +47,15 @@ class Draft:
 def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime) -> Plan:
     """Put a new version in force from now on. An unchanged limit keeps its author.
 
+    Where the person is not watched before it or after it (paused, ended), open episodes end: see `episodes_unwatch`.
     Raises PermissionDenied unless the author is of the care team (or a superuser), ValidationError if the draft
     contradicts itself.
     """
     _must_be_of_the_team(patient, author)
     with transaction.atomic():
-        Patient.objects.select_for_update().get(pk=patient.pk)
-        before = Plan.objects.filter(patient=patient, in_force_to__isnull=True).prefetch_related("limits").first()
+        # Two versions wait for each other. Not FOR UPDATE, which would wait for everybody who records a change.
+        Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
+        before = Plan.objects.filter(patient=patient, in_force_to__isnull=True).first()
         if before is not None:
             before.in_force_to = now
             before.save(update_fields=["in_force_to"])
@@ -72,13 +75,13 @@ def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime)
         )
         plan.full_clean(exclude=["patient", "author"])
         plan.save()
-        PlanVital.objects.bulk_create(
-            PlanVital(plan=plan, vital=v, due_every_minutes=m) for v, m in draft.vitals.items()
-        )
+        PlanVital.objects.bulk_create(_vitals(plan, draft, before))
         PlanLimit.objects.bulk_create(_limits(plan, draft, before, author))
         PlanResponder.objects.bulk_create(
             PlanResponder(plan=plan, user=user, within_minutes=minutes) for user, minutes in draft.responders
         )
+        if before is None or not (before.is_active(now) and plan.is_active(now)):
+            episodes_unwatch(patient=patient, why=_why_unwatched(plan, now), now=now)
         change_record(
             organisation_id=patient.organisation_id,
             kind=Change.Kind.PLAN,
@@ -87,7 +90,7 @@ def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime)
             row=plan.pk,
             now=now,
         )
-    announce([patient.organisation_id])
+        announce_after_commit(patient.organisation_id)
     return plan
 
 
@@ -101,11 +104,15 @@ def plan_pause(*, patient: Patient, reason: str, until: datetime | None, author:
 
 
 def plan_resume(*, patient: Patient, author: "User", now: datetime) -> Plan:
-    return _again(patient, author, now, paused_from=None, paused_to=None, pause_reason="")
+    """Watch again from now on. The version keeps when the pause was: nothing was expected until it ended."""
+    plan = Plan.objects.in_force(now).filter(patient=patient).first()
+    if plan is None or not plan.is_paused(now):
+        raise ValidationError("Monitoring is not paused.")
+    return _again(patient, author, now, paused_to=now)
 
 
 def plan_end(*, patient: Patient, author: "User", now: datetime) -> Plan:
-    """End monitoring now. Episodes that are open stay until somebody closes their alerts."""
+    """End monitoring now. Alerts that are open stay until somebody closes them."""
     return _again(patient, author, now, ends_at=now)
 
 
@@ -133,6 +140,22 @@ def _again(patient: Patient, author: "User", now: datetime, **changes: object) -
     draft = draft_of(plan)
     values = {name: getattr(draft, name) for name in Draft.__dataclass_fields__}
     return plan_write(patient=patient, draft=Draft(**(values | changes)), author=author, now=now)
+
+
+def _vitals(plan: Plan, draft: Draft, before: Plan | None) -> list[PlanVital]:
+    """The plan's vitals; one that a later version adds is expected from then on, and not since the plan's start."""
+    old = {v.vital: v.expected_since for v in before.vitals.all()} if before else {}
+    added = plan.in_force_from if before else None
+    return [
+        PlanVital(plan=plan, vital=vital, due_every_minutes=minutes, expected_since=old.get(vital, added))
+        for vital, minutes in draft.vitals.items()
+    ]
+
+
+def _why_unwatched(plan: Plan, now: datetime) -> str:
+    if plan.is_paused(now):
+        return f"Monitoring is paused: {plan.pause_reason}"
+    return "A new period of monitoring has begun" if plan.is_active(now) else "Monitoring has ended"
 
 
 def _limits(plan: Plan, draft: Draft, before: Plan | None, author: "User") -> list[PlanLimit]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -22,8 +23,20 @@ class CareTeamAdmin(admin.ModelAdmin):
     filter_horizontal = ("members",)
 
 
+class PatientForm(forms.ModelForm):
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        organisation, team, user = data.get("organisation"), data.get("care_team"), data.get("user")
+        if organisation and team and team.organisation_id != organisation.pk:
+            self.add_error("care_team", "This care team belongs to another organisation.")
+        if organisation and user and (not user.is_patient or user.organisation_id != organisation.pk):
+            self.add_error("user", "Choose a user of this organisation whose role is patient.")
+        return data
+
+
 @admin.register(Patient)
 class PatientAdmin(admin.ModelAdmin):
+    form = PatientForm
     list_display = ("name", "birth_date", "care_team", "organisation")
     list_filter = ("care_team",)
     search_fields = ("name",)

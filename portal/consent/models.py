@@ -14,6 +14,14 @@ class Purpose(models.TextChoices):
     SHARING = "sharing", "Sharing"
 
 
+class ConsentEntryQuerySet(models.QuerySet["ConsentEntry"]):
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise TypeError("The consent ledger is append-only: record a new entry.")
+
+    def delete(self) -> NoReturn:
+        raise TypeError("The consent ledger is append-only: record a withdrawal.")
+
+
 class ConsentEntry(models.Model):
     """Given or withdrawn, by whom, when, on which version of the text. The newest entry of a purpose is in force.
 
@@ -27,6 +35,8 @@ class ConsentEntry(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     text_version = models.CharField(max_length=20)
     sequence = models.PositiveBigIntegerField()
+
+    objects = ConsentEntryQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

@@ -1,7 +1,8 @@
 """The database itself refuses to change the ledger, whoever writes to it.
 
-Deleting stays possible to the one thing that must: the erasure of a person, which deletes the patient's row and with
-it the entries (the model's own `delete` refuses, so no code of ours does it by accident).
+No entry can be updated. On PostgreSQL none can be deleted either, except in a transaction that says it erases a person:
+SET LOCAL wellrange.erasing = 'yes'. SQLite has no such variable, and emptying a test database must stay possible there:
+for deleting it has only the model's refusal.
 """
 
 from django.db import migrations
@@ -12,9 +13,12 @@ CREATE TRIGGER consent_append_only BEFORE UPDATE ON consent_consententry
 BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END
 """
 POSTGRESQL = f"""
-CREATE FUNCTION consent_append_only() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION '{MESSAGE}' USING ERRCODE = 'integrity_constraint_violation'; END $$;
-CREATE TRIGGER consent_append_only BEFORE UPDATE ON consent_consententry
+CREATE FUNCTION consent_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' AND current_setting('wellrange.erasing', true) = 'yes' THEN RETURN OLD; END IF;
+  RAISE EXCEPTION '{MESSAGE}' USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+CREATE TRIGGER consent_append_only BEFORE UPDATE OR DELETE ON consent_consententry
 FOR EACH ROW EXECUTE FUNCTION consent_append_only();
 """
 

@@ -1,15 +1,15 @@
 """The cast: Alice is a patient, Bob her clinician, Charlie a clinician of another team who must see nothing of her."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import transaction
+import redis
+from django.test import Client
 
 from analytics.episodes import Level, Step, Transition
 from portal.accounts.models import Role, User
-from portal.alerts.models import Alert
-from portal.alerts.services import transitions_apply
 from portal.consent.models import Purpose
 from portal.consent.services import consent_record
 from portal.devices.models import Device
@@ -17,133 +17,105 @@ from portal.devices.services import device_add, device_assign
 from portal.monitoring.models import Plan
 from portal.monitoring.services import Draft, plan_write
 from portal.people.models import CareTeam, Organisation, Patient
+from portal.pipeline.latest import connection as redis_connection
 
-PASSWORD = "a long password of the cast"
-
-
-@pytest.fixture
-def now() -> datetime:
-    return datetime.now(UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)
+YESTERDAY = NOW - timedelta(days=1)
 
 
-@pytest.fixture
-def organisation(db) -> Organisation:
-    return Organisation.objects.create(name="Riverside Home Care")
+@dataclass(frozen=True)
+class Cast:
+    """`patient` is Alice on the record, with a watch (`device`), consent to care and a `plan` that Bob wrote.
+
+    Dora is a patient of Charlie's team, with consent and nothing else.
+    """
+
+    organisation: Organisation
+    alice: User
+    bob: User
+    charlie: User
+    admin: User
+    patient: Patient
+    dora: Patient
+    device: Device
+    plan: Plan
+
+    def client(self, name: str) -> Client:
+        """A browser in which this person is signed in."""
+        client = Client()
+        client.force_login(getattr(self, name))
+        return client
 
 
-@pytest.fixture
-def user_of(organisation) -> Callable[..., User]:
-    """Makes a user of the organisation."""
-
-    def make(username: str, role: Role, **more: object) -> User:
-        names = {"first_name": username.title(), "email": f"{username}@riverside.example", "organisation": organisation}
-        return User.objects.create_user(username, password=PASSWORD, role=role, **(names | more))
-
-    return make
-
-
-@pytest.fixture
-def team(organisation) -> CareTeam:
-    return CareTeam.objects.create(organisation=organisation, name="Riverside Team")
-
-
-@pytest.fixture
-def other_team(organisation) -> CareTeam:
-    return CareTeam.objects.create(organisation=organisation, name="Hillside Team")
-
-
-@pytest.fixture
-def admin(user_of) -> User:
-    return user_of("admin", Role.ADMIN, is_staff=True, is_superuser=True)
-
-
-@pytest.fixture
-def alice(user_of) -> User:
-    return user_of("alice", Role.PATIENT)
-
-
-@pytest.fixture
-def bob(user_of, team) -> User:
-    bob = user_of("bob", Role.CLINICIAN)
+def make_cast() -> Cast:
+    organisation = Organisation.objects.create(name="Riverside Home Care")
+    alice, bob = _user("alice", Role.PATIENT, organisation), _user("bob", Role.CLINICIAN, organisation)
+    charlie = _user("charlie", Role.CLINICIAN, organisation)
+    admin = _user("admin", Role.ADMIN, organisation, is_staff=True, is_superuser=True)
+    team = CareTeam.objects.create(organisation=organisation, name="Riverside Team")
+    other_team = CareTeam.objects.create(organisation=organisation, name="Hillside Team")
     team.members.add(bob)
-    return bob
-
-
-@pytest.fixture
-def charlie(user_of, other_team) -> User:
-    charlie = user_of("charlie", Role.CLINICIAN)
     other_team.members.add(charlie)
-    return charlie
-
-
-@pytest.fixture
-def patient_of(organisation, admin) -> Callable[..., Patient]:
-    """Makes a patient of a team, who has consented to care and has a watch."""
-
-    def make(name: str, team: CareTeam, at: datetime, user: User | None = None) -> Patient:
-        patient = Patient.objects.create(
-            organisation=organisation, care_team=team, user=user, name=name, birth_date=date(1950, 5, 17)
-        )
-        consent_record(patient=patient, purpose=Purpose.CARE, given=True, by=user or admin, now=at)
-        watch = Device(organisation=organisation, device_id=f"watch_{patient.pk}", kind=Device.Kind.WATCH)
-        device_assign(device=device_add(device=watch, now=at), patient=patient, now=at)
-        return patient
-
-    return make
-
-
-@pytest.fixture
-def patient(patient_of, team, alice, now) -> Patient:
-    """Alice as a patient, for two days; without a plan."""
-    return patient_of("Alice Marsh", team, now - timedelta(days=2), alice)
-
-
-@pytest.fixture
-def charlies_patient(patient_of, other_team, now) -> Patient:
-    return patient_of("Dora Hill", other_team, now - timedelta(days=2))
-
-
-@pytest.fixture
-def draft(bob, now) -> Draft:
-    """A plan as Bob would write it: three vitals every five minutes, he answers within fifteen."""
-    return Draft(
+    patient = _patient("Alice Marsh", team, alice)
+    dora = _patient("Dora Dale", other_team)
+    device = Device(organisation=organisation, device_id="watch-alice", kind=Device.Kind.WATCH)
+    device_assign(device=device_add(device=device, now=YESTERDAY), patient=patient, now=YESTERDAY)
+    for person in (patient, dora):
+        consent_record(patient=person, purpose=Purpose.CARE, given=True, by=person.user or admin, now=YESTERDAY)
+    draft = Draft(
         reason="COPD, after discharge",
-        starts_at=now - timedelta(days=1),
-        vitals={"heart_rate": 5, "spo2": 5, "respiratory_rate": 5},
+        starts_at=YESTERDAY,
+        vitals={"heart_rate": 5, "spo2": 5},
         responders=[(bob, 15)],
+    )
+    plan = plan_write(patient=patient, draft=draft, author=bob, now=YESTERDAY)
+    return Cast(organisation, alice, bob, charlie, admin, patient, dora, device, plan)
+
+
+def _user(name: str, role: Role, organisation: Organisation, **more: bool) -> User:
+    return User.objects.create_user(
+        name, f"{name}@test.example", first_name=name.title(), role=role, organisation=organisation, **more
     )
 
 
-@pytest.fixture
-def plan(patient, bob, draft, now) -> Plan:
-    """Alice's plan, active since yesterday."""
-    return plan_write(patient=patient, draft=draft, author=bob, now=now - timedelta(days=1))
+def _patient(name: str, team: CareTeam, user: User | None = None) -> Patient:
+    return Patient.objects.create(
+        organisation=team.organisation, care_team=team, user=user, name=name, birth_date=date(1950, 5, 17)
+    )
+
+
+def hypoxia(
+    patient: Patient,
+    *,
+    step: Step = Step.OPENED,
+    level: Level = Level.MEDIUM,
+    at: datetime = NOW,
+    cause: str = "news2",
+) -> Transition:
+    """A step of an episode of low oxygen: SpO₂ 88 %, NEWS2 5 from four of seven inputs."""
+    measured_at = at.isoformat().replace("+00:00", "Z")
+    spo2 = {"value": 88.0, "measured_at": measured_at, "device_id": "watch-alice", "points": 3}
+    heart_rate = {"value": 112.0, "measured_at": measured_at, "device_id": "watch-alice", "points": 2}
+    evidence = {
+        "rule": "NEWS2 (RCP 2017), SpO₂ scale 1",
+        "score": 5,
+        "inputs": 4,
+        "partial": True,
+        "unconfirmed": False,
+        "values": {"spo2": spo2, "heart_rate": heart_rate},
+    }
+    return Transition(patient.subject, cause, step, level, at, evidence)
 
 
 @pytest.fixture
-def transition(now) -> Callable[..., Transition]:
-    """Makes a step of a NEWS2 episode."""
-
-    def make(patient: Patient, step: Step = Step.OPENED, level: Level = Level.HIGH, **more: object) -> Transition:
-        at = now.isoformat().replace("+00:00", "Z")
-        value = {"value": 84.0, "measured_at": at, "device_id": "watch_1", "points": 3}
-        evidence = {
-            "rule": "NEWS2 (RCP 2017), SpO₂ scale 1",
-            "score": 7,
-            "inputs": 4,
-            "partial": True,
-            "unconfirmed": False,
-            "values": {"spo2": value},
-        }
-        step_of = {"subject": patient.subject, "cause": "news2", "step": step, "level": level, "at": now}
-        return Transition(**(step_of | {"evidence": evidence} | more))
-
-    return make
+def cast(db) -> Cast:
+    return make_cast()
 
 
 @pytest.fixture
-def alert(plan, patient, transition, now) -> Alert:
-    """An open alert of Alice: NEWS2 7."""
-    with transaction.atomic():
-        transitions_apply([transition(patient)], now=now)
-    return Alert.objects.get()
+def empty_redis() -> Iterator[redis.Redis]:
+    """This worker's own Redis database, empty before and after."""
+    connection = redis_connection()
+    connection.flushdb()
+    yield connection
+    connection.flushdb()

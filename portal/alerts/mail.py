@@ -63,8 +63,8 @@ def compose(message: Message) -> EmailMessage:
     link = settings.PORTAL_URL.rstrip("/") + reverse("alert", args=[message.event.alert_id])
     return EmailMessage(
         subject="You have a new message in Wellrange",
-        body=f"Please sign in to read it:\n{link}\n\nThis address is not watched. In an emergency call your local "
-        "emergency number.",
+        body=f"Please sign in to read it:\n{link}\n\nNobody reads replies to this address. In an emergency call your "
+        "local emergency number.",
         to=[message.recipient.email],
         headers={"Message-ID": f"<{message.pk}@wellrange>"},
     )

@@ -77,6 +77,9 @@ class PlanAdmin(admin.ModelAdmin):
         written = plan_write(patient=plan.patient, draft=draft, author=request.user, now=timezone.now())
         form.instance.pk = written.pk
 
+    def construct_change_message(self, request: HttpRequest, form: ModelForm, formsets: Any, add: bool = False) -> list:
+        return [{"added": {"name": "version", "object": str(form.instance)}}]  # no row was changed: a version is new
+
     def response_add(self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None) -> HttpResponse:
         return redirect("admin:monitoring_plan_changelist")
 

@@ -88,8 +88,10 @@ def test_an_emptied_redis_is_not_a_silent_ward(heard, empty_redis, settings):
     assert look(later) == []
 
 
-def test_an_empty_bed_is_not_silent(heard, settings):
+def test_an_empty_bed_is_not_silent_and_does_not_hide_a_silent_watch(heard, settings):
     later = NOW + 10 * MINUTE
-    latest_write([(heard.patient.subject, "presence", Latest(0.0, later - MINUTE, "bed"))])
+    subject = heard.patient.subject
+    latest_write([(subject, "heart_rate", Latest(70.0, NOW + MINUTE, "bed"))])
+    latest_write([(subject, "presence", Latest(0.0, later - MINUTE, "bed"))])
     reached(later, settings)
-    assert look(later) == []
+    assert look(later) == [(Step.OPENED, "silence:spo2")]

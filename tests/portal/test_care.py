@@ -1,6 +1,7 @@
 """Consent, devices and plans through their services, forms and the admin site."""
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -167,3 +168,25 @@ def test_nobody_else_writes_a_plan(cast, who):
     answer = cast.client(who).post(reverse("plan", args=[cast.patient.pk]), plan_form(cast))
     assert answer.status_code == {"alice": 403, "charlie": 404}[who]
     assert Plan.objects.count() == 1
+
+
+def test_saving_a_plan_again_moves_neither_its_end_nor_its_start(cast):
+    page, client = reverse("plan", args=[cast.patient.pk]), cast.client("bob")
+    client.post(page, plan_form(cast, ends_on="2999-06-30"))
+    first = Plan.objects.get(in_force_to__isnull=True)
+    assert first.ends_at.astimezone(ZoneInfo(cast.patient.time_zone)).isoformat() == "2999-07-01T00:00:00+01:00"
+    shown = client.get(page).context["form"].initial
+    client.post(page, plan_form(cast, **{k: v for k, v in shown.items() if v is not None}))
+    again = Plan.objects.get(in_force_to__isnull=True)
+    assert (again.version, again.starts_at, again.ends_at) == (3, first.starts_at, first.ends_at)
+
+
+def test_an_ended_plan_starts_anew_without_its_old_end(cast):
+    page, client = reverse("plan", args=[cast.patient.pk]), cast.client("bob")
+    client.post(page, {"action": "end"})
+    shown = client.get(page).context["form"].initial
+    assert shown["ends_on"] is None
+    client.post(page, plan_form(cast))
+    plan = Plan.objects.get(in_force_to__isnull=True)
+    assert (plan.ends_at, plan.starts_at) == (None, plan.in_force_from)
+    assert plan.is_active(LATER)

@@ -8,9 +8,11 @@ import pytest
 from django.core import mail
 from django.db import connection, transaction
 
-from portal.alerts.mail import ATTEMPTS, FIRST_RETRY, LEASE, messages_deliver
+from portal.accounts.models import User
+from portal.alerts.mail import AT_ONCE, ATTEMPTS, FIRST_RETRY, LEASE, messages_deliver
 from portal.alerts.models import Alert, Message
 from portal.alerts.services import alert_acknowledge, transitions_apply
+from portal.alerts.tasks import deliver
 from tests.portal.conftest import NOW, hypoxia, make_cast
 
 
@@ -100,3 +102,14 @@ def test_two_senders_never_send_the_same_message():
     for thread in threads:
         thread.join()
     assert sorted(m.to[0] for m in mail.outbox) == sorted(p.email for p in people)
+
+
+def test_the_task_empties_the_outbox_however_full_it_is(cast):
+    event = raise_alert(cast).events.get()
+    people = User.objects.bulk_create(
+        User(username=f"erin{n}", email=f"erin{n}@test.example", role="clinician") for n in range(2 * AT_ONCE + 1)
+    )
+    Message.objects.bulk_create(Message(event=event, channel="email", recipient=p, due_at=NOW) for p in people)
+    deliver()
+    assert len(mail.outbox) == len(people) + 1
+    assert not Message.objects.filter(due_at__isnull=False).exists()

@@ -43,6 +43,7 @@ def test_a_hundred_people_are_watched_and_a_second_run_changes_nothing(capsys):
     assert len({patient.name for patient in Patient.objects.all()}) == 100
 
 
+@pytest.mark.redis  # which counts attempts to sign in
 def test_everybody_signs_in_with_the_one_password_and_the_teams_share_nothing():
     seed(NOW)
     assert stat.S_IMODE(password_file().stat().st_mode) == 0o600

@@ -66,6 +66,16 @@ def test_everything_away_is_one_alert(heard, settings):
     assert look(later) == [(Step.OPENED, "silence:all")]
 
 
+def test_the_next_vital_to_fall_silent_is_told_by_itself(heard, settings):
+    later = NOW + 10 * MINUTE
+    measure(heard, later, "heart_rate")
+    reached(later, settings)
+    look(later)
+    later += 10 * MINUTE
+    reached(later, settings)
+    assert look(later) == [(Step.OPENED, "silence:heart_rate")]
+
+
 def test_within_its_time_nothing_is_silent(heard, settings):
     reached(NOW + 7 * MINUTE, settings)
     assert look(NOW + 7 * MINUTE) == []

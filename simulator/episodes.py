@@ -1,10 +1,18 @@
 """Episodes: what an illness does to a body while it lasts. The truth about them goes to a file, for scoring."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+# What each device measures that an episode can change.
+SHOWS: dict[str, frozenset[str]] = {
+    "watch": frozenset({"heart_rate", "spo2", "respiratory_rate", "skin_temperature"}),
+    "cuff": frozenset(),
+    "thermometer": frozenset({"temperature"}),
+    "oximeter": frozenset({"spo2", "heart_rate"}),
+    "bed": frozenset({"heart_rate", "respiratory_rate"}),
+}
 # What an episode adds at its height, in the unit of each vital.
 EFFECTS: dict[str, dict[str, float]] = {
     "hypoxia": {"spo2": -10.5, "respiratory_rate": 9.0, "heart_rate": 26.0},
@@ -19,6 +27,10 @@ EFFECTS: dict[str, dict[str, float]] = {
 RISE = {"hypoxia": (0.1, 15.0), "infection": (0.4, 12 * 3600.0)}  # share of the duration, and at most so many seconds
 
 
+class UnknownEpisode(Exception):
+    """No such episode can be had; the text says what to write instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Episode:
     """An illness of one person during [start, end), in seconds since 1970."""
@@ -29,20 +41,24 @@ class Episode:
     end: float
 
 
-def parse(text: str, begin: float) -> Episode:
-    """`KIND:PERSON:AFTER:DURATION`, seconds after the beginning. Raises ValueError with what to write instead."""
+def parse(text: str, people: int, begin: float) -> Episode:
+    """`KIND:PERSON:AFTER:DURATION`, seconds after the beginning. Raises UnknownEpisode."""
     try:
         kind, person, after, duration = text.split(":")
         episode = Episode(kind, int(person), begin + float(after), begin + float(after) + float(duration))
     except ValueError:
-        raise ValueError(f"“{text}”: write KIND:PERSON:AFTER:DURATION, for example hypoxia:7:30:600") from None
-    if kind not in EFFECTS or episode.end <= episode.start:
-        raise ValueError(f"“{text}”: the kind is one of {', '.join(EFFECTS)}, the duration more than 0")
+        raise UnknownEpisode(f"“{text}”: write KIND:PERSON:AFTER:DURATION, for example hypoxia:7:30:600") from None
+    if kind not in EFFECTS or not 0 < episode.end - episode.start < np.inf:
+        raise UnknownEpisode(f"“{text}”: the kind is one of {', '.join(EFFECTS)}, the duration more than 0")
+    if not 1 <= episode.person <= people:
+        raise UnknownEpisode(f"“{text}”: the person is a number from 1 to {people}, see --devices")
     return episode
 
 
 def at_random(count: int, people: int, begin: float, seconds: float, seed: int) -> list[Episode]:
-    """`count` episodes of different people, somewhere within the stretch of time; kinds in turn."""
+    """`count` episodes of different people, somewhere within the stretch of time; kinds in turn. Or UnknownEpisode."""
+    if count > people:
+        raise UnknownEpisode(f"{count} episodes need as many people, each falls ill once: raise --devices")
     draw = np.random.default_rng([seed, 99])
     chosen: Sequence[int] = draw.permutation(people)[:count].tolist()
     episodes = []
@@ -51,6 +67,11 @@ def at_random(count: int, people: int, begin: float, seconds: float, seed: int) 
         start = begin + draw.uniform(0.1, 0.5) * seconds
         episodes.append(Episode(list(EFFECTS)[i % len(EFFECTS)], person + 1, start, start + length))
     return episodes
+
+
+def shown_by(kind: str, devices: Iterable[str]) -> list[str]:
+    """Those of the devices that measure what this kind of episode changes."""
+    return [device for device in devices if SHOWS[device] & EFFECTS[kind].keys()]
 
 
 def effect(episode: Episode, times: np.ndarray) -> dict[str, np.ndarray]:

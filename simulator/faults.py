@@ -1,10 +1,11 @@
 """What goes wrong on the way: faults of devices and networks, put between the people and the transport."""
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
+from simulator.episodes import SHOWS
 from simulator.people import Packet, rfc3339
 
 KINDS = (
@@ -22,6 +23,10 @@ SPIKES = {"heart_rate": 230.0, "spo2": 71.0, "respiratory_rate": 55.0}
 SPIKE_EVERY = 12  # packets: a spike is one packet, never two in a row
 SKEW_S = 2 * 3600.0  # a clock that is two hours slow
 OVERTAKEN_EVERY = 6  # packets: one is overtaken by the next of its device
+
+
+class UnknownFault(Exception):
+    """No such fault can be had; the text says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,21 @@ class Sent:
 class Faults:
     """Turns packets into what is really sent. Keeps what it must from packet to packet, by device."""
 
-    faults: list[Fault]
+    faults: InitVar[Iterable[Fault]]
+    _of: dict[int, list[Fault]] = field(init=False)  # by person
     _stuck: dict[tuple[str, Fault], dict[str, Any]] = field(default_factory=dict)
     _count: dict[tuple[str, Fault], int] = field(default_factory=dict)
     _held: dict[str, Sent] = field(default_factory=dict)
 
+    def __post_init__(self, faults: Iterable[Fault]) -> None:
+        self._of = {}
+        for fault in faults:
+            self._of.setdefault(fault.person, []).append(fault)
+
     def send(self, packets: Iterable[Packet]) -> Iterator[Sent]:
         for packet in packets:
             person = int(packet.device_id.rpartition("_")[2])
-            at_work = [f for f in self.faults if f.person == person and f.start <= packet.at < f.end]
+            at_work = [f for f in self._of.get(person, ()) if f.start <= packet.at < f.end]
             held = self._held.pop(packet.device_id, None)
             yield from self._through(packet, at_work)
             if held is not None:
@@ -73,7 +84,7 @@ class Faults:
                 case "spike" if turn % SPIKE_EVERY == SPIKE_EVERY // 2:
                     content |= {name: value for name, value in SPIKES.items() if name in content}
                 case "stuck":
-                    content = self._stuck.setdefault((packet.device_id, fault), content)
+                    content = dict(self._stuck.setdefault((packet.device_id, fault), dict(content)))
                 case "clock_skew":
                     at -= SKEW_S
                 case "duplicate":
@@ -105,21 +116,39 @@ def encode(content: dict[str, Any], device_id: str, at: float) -> bytes:
     return json.dumps({"device_id": device_id, "timestamp": rfc3339(at), **content}, separators=(",", ":")).encode()
 
 
-def parse(text: str, people: int, begin: float, seconds: float) -> list[Fault]:
-    """`all`, `KIND`, or `KIND:PERSON:AFTER:DURATION`. Without a person, the fault is one tenth of the people's.
+def hits(kind: str, devices: Iterable[str]) -> list[str]:
+    """Those of the devices that this kind of fault can do something to."""
+    if kind == "empty_bed":
+        return [device for device in devices if device == "bed"]
+    if kind == "spike":
+        return [device for device in devices if SHOWS[device] & SPIKES.keys()]
+    return list(devices)
 
-    `all` gives every kind to some people in turn. Raises ValueError with what to write instead.
+
+def parse(text: str, people: int, kit: Sequence[str], begin: float, seconds: float) -> list[Fault]:
+    """`all`, `KIND`, or `KIND:PERSON:AFTER:DURATION`. Without a person, every tenth person has the fault.
+
+    `all` gives each person one kind, in turn, of those that the kit can have. Raises UnknownFault.
     """
     if text == "all":
-        return [Fault(KINDS[p % len(KINDS)], p + 1, begin + seconds * 0.2, begin + seconds) for p in range(people)]
+        kinds = [kind for kind in KINDS if hits(kind, kit)]
+        return [Fault(kinds[p % len(kinds)], p + 1, begin + seconds * 0.2, begin + seconds) for p in range(people)]
     kind, _, rest = text.partition(":")
     if kind not in KINDS:
-        raise ValueError(f"“{text}”: the kind is one of {', '.join(KINDS)}, or write all")
+        raise UnknownFault(f"“{text}”: the kind is one of {', '.join(KINDS)}, or write all")
+    if not hits(kind, kit):
+        raise UnknownFault(
+            f"“{text}”: nobody has a device for it, add {'bed' if kind == 'empty_bed' else 'watch'} to --kit"
+        )
     if not rest:
         return [Fault(kind, p, begin, begin + seconds) for p in range(1, people + 1, 10)]
     try:
         person, after, duration = rest.split(":")
-        start = begin + float(after)
-        return [Fault(kind, int(person), start, start + float(duration))]
+        fault = Fault(kind, int(person), begin + float(after), begin + float(after) + float(duration))
     except ValueError:
-        raise ValueError(f"“{text}”: write KIND:PERSON:AFTER:DURATION, for example spike:3:10:60") from None
+        raise UnknownFault(f"“{text}”: write KIND:PERSON:AFTER:DURATION, for example spike:3:10:60") from None
+    if not 1 <= fault.person <= people:
+        raise UnknownFault(f"“{text}”: the person is a number from 1 to {people}, see --devices")
+    if not fault.end > fault.start:
+        raise UnknownFault(f"“{text}”: the duration is more than 0")
+    return [fault]

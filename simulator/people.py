@@ -4,6 +4,7 @@ Every number is drawn from a generator seeded by (seed, person, stretch of time)
 people do not change the others, and no state is carried from one stretch to the next.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,9 @@ DAY = 86_400
 SLOT = 600  # seconds for which somebody is about equally active
 CHUNK = 60  # packets of one watch that are drawn at once
 
-_LEVELS, _DAY, _NOISE, _VISIT = range(4)  # what a generator is for
+DEVICES = ("watch", "cuff", "thermometer", "oximeter", "bed")
+
+_LEVELS, _DAY, _NOISE = range(3)  # what a generator is for
 
 
 def generator(seed: int, *purpose: int) -> np.random.Generator:
@@ -42,7 +45,7 @@ class Kit:
     thermometer_every: float = 4 * 3600
     oximeter_every: float = 60.0
     bed_every: float = 30.0
-    devices: frozenset[str] = frozenset({"watch", "cuff", "thermometer"})
+    devices: Sequence[str] = ("watch", "cuff", "thermometer")
 
 
 class Person:
@@ -63,7 +66,9 @@ class Person:
         self.diastolic = draw.uniform(66, 84)
         self.wakes = draw.uniform(6.0, 8.0) * 3600
         self.sleeps = draw.uniform(21.5, 23.5) * 3600
-        self.battery = draw.uniform(35, 100)
+        self.drain = draw.uniform(
+            1.2, 3.2
+        )  # per cent of the watch's battery an hour; it is charged by the time of waking
         self.visit = draw.uniform(2, 28)  # seconds after the start at which cuff and thermometer are first used
 
     def packets(self, start: float, end: float, since: float, kit: Kit) -> Iterator[Packet]:
@@ -73,7 +78,7 @@ class Person:
             step = np.ceil((start - first) / every - 1e-9)
             times = first + every * np.arange(max(step, 0), np.ceil((end - first) / every - 1e-9))
             if len(times):
-                yield from getattr(self, f"_{device}")(times, every, since)
+                yield from getattr(self, f"_{device}")(times, every)
 
     def _schedule(self, kit: Kit) -> Iterator[tuple[str, float]]:
         intervals = {
@@ -148,10 +153,9 @@ class Person:
 
     # --- the devices ---
 
-    def _watch(self, times: np.ndarray, every: float, since: float) -> Iterator[Packet]:
+    def _watch(self, times: np.ndarray, every: float) -> Iterator[Packet]:
         body = self.body(times, 0)
-        battery = np.clip(self.battery - (times - since) / 3600 * 1.2, 1, 100)
-        device = f"device_{self.number}"
+        battery = 100 - (times - self.wakes) % DAY / 3600 * self.drain
         columns = {
             "heart_rate": np.round(body["heart_rate"]),
             "spo2": np.round(body["spo2"]),
@@ -160,14 +164,14 @@ class Person:
             "steps": np.round(body["activity"] * every * 1.6 * (body["activity"] > 0.15)),
             "battery": np.round(battery),
         }
-        return _rows(device, times, columns)
+        return _rows(device_id("watch", self.number), times, columns)
 
-    def _oximeter(self, times: np.ndarray, every: float, since: float) -> Iterator[Packet]:
+    def _oximeter(self, times: np.ndarray, every: float) -> Iterator[Packet]:
         body = self.body(times, 1)
         columns = {"spo2": np.round(body["spo2"]), "heart_rate": np.round(body["heart_rate"])}
-        return _rows(f"oximeter_{self.number}", times, columns)
+        return _rows(device_id("oximeter", self.number), times, columns)
 
-    def _bed(self, times: np.ndarray, every: float, since: float) -> Iterator[Packet]:
+    def _bed(self, times: np.ndarray, every: float) -> Iterator[Packet]:
         body, asleep = self.body(times, 2), self._asleep(times)
         for i, at in enumerate(times.tolist()):
             content: dict[str, Any] = {"presence": bool(asleep[i])}
@@ -176,18 +180,17 @@ class Person:
                     "heart_rate": float(np.round(body["heart_rate"][i])),
                     "respiratory_rate": float(np.round(body["respiratory_rate"][i])),
                 }
-            yield Packet(at, f"bed_{self.number}", content)
+            yield Packet(at, device_id("bed", self.number), content)
 
-    def _cuff(self, times: np.ndarray, every: float, since: float) -> Iterator[Packet]:
+    def _cuff(self, times: np.ndarray, every: float) -> Iterator[Packet]:
         body = self.body(times, 3)
         for i, at in enumerate(times.tolist()):
             pressure = f"{round(body['systolic'][i])}/{round(body['diastolic'][i])}"
-            yield Packet(at, f"cuff_{self.number}", {"blood_pressure": pressure})
+            yield Packet(at, device_id("cuff", self.number), {"blood_pressure": pressure})
 
-    def _thermometer(self, times: np.ndarray, every: float, since: float) -> Iterator[Packet]:
-        return _rows(
-            f"thermometer_{self.number}", times, {"temperature": np.round(self.body(times, 4)["temperature"], 1)}
-        )
+    def _thermometer(self, times: np.ndarray, every: float) -> Iterator[Packet]:
+        columns = {"temperature": np.round(self.body(times, 4)["temperature"], 1)}
+        return _rows(device_id("thermometer", self.number), times, columns)
 
 
 def _rows(device: str, times: np.ndarray, columns: dict[str, np.ndarray]) -> Iterator[Packet]:
@@ -196,17 +199,39 @@ def _rows(device: str, times: np.ndarray, columns: dict[str, np.ndarray]) -> Ite
         yield Packet(at, device, dict(zip(names, values, strict=True)))
 
 
-def ward(people: Iterable[Person], start: float, seconds: float | None, kit: Kit) -> Iterator[list[Packet]]:
-    """What the ward measures, second by second: lists of packets in order of time; without end if `seconds` is None."""
+def ward(people: Iterable[Person], start: float, seconds: float | None, kit: Kit) -> Iterator[Packet]:
+    """What the ward measures, in order of time; without end if `seconds` is None. Two stretches are held at most.
+
+    While one stretch is given out the next is made, a person at a time, so that no live packet waits for the making of
+    thousands of others; stretches double to their full length, so that the first packet comes soon.
+    """
     people = list(people)
-    stretch = CHUNK * kit.watch_every if kit.watch_every >= 1 else float(CHUNK)
-    begin = 0.0
-    while seconds is None or begin < seconds:
-        end = begin + stretch if seconds is None else min(begin + stretch, seconds)
-        packets = [p for person in people for p in person.packets(start + begin, start + end, start, kit)]
-        packets.sort(key=lambda p: (p.at, p.device_id))
-        yield packets
-        begin = end
+
+    def measured(begin: float, end: float) -> Iterator[list[Packet]]:
+        for person in people:
+            yield list(person.packets(start + begin, start + end, start, kit))
+
+    last = math.inf if seconds is None else seconds
+    begin, end = 0.0, min(kit.watch_every, last)
+    now = [packet for of_one in measured(begin, end) for packet in of_one]
+    while begin < last:
+        begin, end = end, min(end + min(2 * (end - begin), CHUNK * kit.watch_every), last)
+        following: list[Packet] = []
+        making = measured(begin, end)
+        now.sort(key=lambda p: (p.at, p.device_id))
+        made, pace = 0, len(people) / max(len(now), 1)
+        for given, packet in enumerate(now, start=1):
+            yield packet
+            while made < given * pace:
+                following += next(making, ())
+                made += 1
+        following += (packet for of_one in making for packet in of_one)
+        now = following
+
+
+def device_id(device: str, person: int) -> str:
+    """A watch is the person's main device and is called just that."""
+    return f"{'device' if device == 'watch' else device}_{person}"
 
 
 def rfc3339(at: float) -> str:

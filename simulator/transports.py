@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
 from simulator.faults import Sent
 
@@ -20,6 +20,7 @@ class Unreachable(Exception):
 
 class Transport(Protocol):
     name: str
+    failed: int  # packets that did not arrive, known once the transport has been left
 
     def send(self, sent: Sent) -> None: ...
     def __enter__(self) -> Self: ...
@@ -29,14 +30,19 @@ class Transport(Protocol):
 
 
 class Lines:
-    """One packet per line, to standard output or a file."""
+    """One packet per line, to standard output or a file. `at_once`: a reader need not wait until a buffer is full."""
 
-    def __init__(self, path: Path | None) -> None:
+    failed = 0
+
+    def __init__(self, path: Path | None, *, at_once: bool = False) -> None:
+        self._at_once = at_once
         self.name = str(path) if path else "standard output"
         self._out: IO[bytes] = path.open("wb") if path else sys.stdout.buffer
 
     def send(self, sent: Sent) -> None:
         self._out.write(sent.value + b"\n")
+        if self._at_once:
+            self._out.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -48,34 +54,36 @@ class Lines:
 
 
 class Kafka:
-    """`vitals.readings`, keyed by device. `account_of` names the signed-in account that syncs a device's history."""
+    """`vitals.readings`, keyed by device. `account` is the signed-in account that syncs what is sent, if one does.
 
-    def __init__(self, bootstrap: str, account_of: Callable[[str], str | None] = lambda device: None) -> None:
+    Waits for the broker and the topic until `stopping` has something. Raises Unreachable.
+    """
+
+    def __init__(self, bootstrap: str, account: str | None = None, stopping: Sequence[int] = ()) -> None:
         from confluent_kafka import Producer
         from confluent_kafka.admin import AdminClient
 
         self.name = f"Kafka at {bootstrap}, topic {TOPIC}"
         self.failed = 0
-        self._account_of = account_of
-        quiet = {"bootstrap.servers": bootstrap, "log_level": 0, "logger": _silence}
-        _wait_for_topic(AdminClient(quiet), bootstrap)
+        self._headers = [("account", account.encode())] if account else None
+        quiet = {"bootstrap.servers": bootstrap, "log_level": 0, "logger": lambda *_: None}
+        _wait_for_topic(AdminClient(quiet), bootstrap, stopping)
+        # Not idempotent: a packet that a retry sends twice is one reading, by its natural key.
         self._producer = Producer(
             {
                 **quiet,
                 "linger.ms": 5,
-                "enable.idempotence": False,
                 "acks": "all",
+                "message.timeout.ms": int(TOPIC_S * 1000),  # then a packet counts as lost, and we say so
                 "queue.buffering.max.messages": 200_000,
             }
         )
 
     def send(self, sent: Sent) -> None:
-        account = self._account_of(sent.device_id)
-        headers = [("account", account.encode())] if account else None
         while True:
             try:
                 self._producer.produce(
-                    TOPIC, sent.value, key=sent.device_id, headers=headers, on_delivery=self._delivered
+                    TOPIC, sent.value, key=sent.device_id, headers=self._headers, on_delivery=self._delivered
                 )
                 break
             except BufferError:  # the queue is full: the broker is slower than we are
@@ -83,33 +91,36 @@ class Kafka:
         self._producer.poll(0)
 
     def _delivered(self, error: object, message: object) -> None:
-        self.failed += error is not None
+        if error is None:
+            return
+        if not self.failed:
+            print(f"A packet did not arrive: {error}. The others are counted and told at the end.", file=sys.stderr)
+        self.failed += 1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.failed += self._producer.flush(30)
+        self.failed += self._producer.flush(TOPIC_S + 5)
 
 
-def _silence(*_: object) -> None:
-    pass
-
-
-def _wait_for_topic(admin: object, bootstrap: str) -> None:
+def _wait_for_topic(admin: Any, bootstrap: str, stopping: Sequence[int]) -> None:
     from confluent_kafka import KafkaException
 
     until, answered = time.monotonic() + ANSWER_S, False
-    while time.monotonic() < until:
+    while not stopping and (left := until - time.monotonic()) > 0:
         try:
-            topics = admin.list_topics(timeout=1).topics  # type: ignore[attr-defined]
+            topics = admin.list_topics(timeout=min(left, ANSWER_S)).topics
         except KafkaException:
             continue
         if TOPIC in topics:
             return
         if not answered:
+            print(f"Waiting for the topic {TOPIC}, which the door makes.", file=sys.stderr)
             answered, until = True, time.monotonic() + TOPIC_S
         time.sleep(0.2)
+    if stopping:
+        return
     if answered:
         raise Unreachable(
             f"Kafka at {bootstrap} has no topic {TOPIC}: start the door (manage.py run_door), it makes it."

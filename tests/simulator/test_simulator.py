@@ -1,6 +1,7 @@
 """The simulator through its command line: one seed one output, truth that is true, faults that do what they say."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -13,7 +14,7 @@ from analytics.limits import INPUTS, levels, points
 from ingestion.reading import Refusal, decode
 from simulator import iot_simulator
 from simulator.episodes import Episode
-from simulator.people import DAY, Person
+from simulator.people import DAY, Kit, Person, ward
 
 COMMAND = "iot_simulator.py --devices 3 --duration 10 --speed max --transport file --output"
 START = "2026-03-01T10:00:00Z"
@@ -92,14 +93,20 @@ def test_an_episode_shows_between_its_true_start_and_end_and_not_outside(tmp_pat
     (line,) = map(json.loads, truth.read_text().splitlines())
     assert (line["start"], line["end"]) == ("2026-03-01T10:01:00.000Z", "2026-03-01T10:06:00.000Z")
     changed = [a["timestamp"] for a, b in zip(ill, well, strict=True) if a != b]
-    assert {a["device_id"] for a, b in zip(ill, well, strict=True) if a != b} <= set(line["devices"])
+    assert {a["device_id"] for a, b in zip(ill, well, strict=True) if a != b} == {"device_3"} <= set(line["devices"])
+    assert "cuff_3" not in line["devices"]
     assert line["start"] < changed[0]
     assert changed[-1] < line["end"]
     if points_of_3:
         watch = [p for p in ill if p["device_id"] == "device_3"]
         inside = [p["spo2"] for p in watch if "10:01:25" < p["timestamp"][11:] < "10:05:20"]
         assert inside
-        assert max(inside) <= 91
+        assert max(inside) < 90
+    else:
+        rate = {p["timestamp"]: p["heart_rate"] for p in well if p["device_id"] == "device_3"}
+        rises = [p["heart_rate"] - rate[p["timestamp"]] for p in ill if p["device_id"] == "device_3"]
+        assert max(rises) > 20
+        assert min(rises) >= 0
 
 
 def test_random_episodes_are_written_down_as_they_were_sent(tmp_path):
@@ -147,18 +154,97 @@ def test_a_malformed_packet_is_refused_and_an_empty_bed_is_nobody(tmp_path):
 
 def test_every_fault_at_once_is_in_the_truth_file(tmp_path):
     truth = tmp_path / "truth.jsonl"
-    simulate(tmp_path, "--faults", "all", "--truth", str(truth))
-    assert len({json.loads(line)["kind"] for line in truth.read_text().splitlines()}) == 9
+    simulate(tmp_path, "--faults", "all", "--truth", str(truth), "--kit", "watch,bed")
+    lines = list(map(json.loads, truth.read_text().splitlines()))
+    assert {line["kind"] for line in lines} == {*FAULT, "malformed", "empty_bed"}
+    assert {tuple(line["devices"]) for line in lines if line["kind"] == "empty_bed"} == {("bed_9",)}
+
+
+def test_two_faults_at_once_do_not_leak_into_each_other(tmp_path):
+    sent = packets(simulate(tmp_path, "--faults", "stuck:3:0:120", "--faults", "spike:3:0:120", "--kit", "watch"))
+    rates = Counter(p["heart_rate"] for p in sent if p["device_id"] == "device_3")
+    assert rates[230.0] == 2
+    assert len(rates) == 2
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--episode", "flu:1:2:3"), ("--faults", "spike:1"), ("--faults", "gremlins"), ("--episode", "hypoxia")]
+    "wrong",
+    [
+        ("--episode", "flu:1:2:3"),
+        ("--episode", "hypoxia"),
+        ("--episode", "hypoxia:101:1:60"),
+        ("--faults", "spike:1"),
+        ("--faults", "spike:1:0:0"),
+        ("--faults", "gremlins"),
+        ("--faults", "empty_bed"),
+        ("--episodes", "101"),
+    ],
 )
 def test_a_wrong_option_is_explained(tmp_path, capsys, wrong):
     assert iot_simulator.main(["--transport", "stdout", *wrong]) == 2
     said = capsys.readouterr().err
     assert wrong[1] in said
-    assert "write" in said or "the kind is one of" in said
+    assert any(advice in said for advice in ("write", "the kind is", "--devices", "--kit", "the duration"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--speed", "0"),
+        ("--speed", "fast"),
+        ("--rate", "nan"),
+        ("--devices", "0"),
+        ("--start", "yesterday"),
+        ("--kit", "scales"),
+        ("--account", "a"),
+        ("--replay", "x.csv", "--faults", "all"),
+        ("--replay", "x.csv", "--columns", "hr"),
+        ("--output", "x.jsonl"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(capsys, wrong):
+    with pytest.raises(SystemExit) as ended:
+        iot_simulator.main([*wrong, "--transport", "stdout"])
+    assert ended.value.code == 2
+    assert wrong[-2] in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, capsys):
+    path = tmp_path / "no" / "such" / "folder"
+    assert iot_simulator.main(["--transport", "file", "--output", str(path)]) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_it_runs_for_ever_until_it_is_asked_to_stop(number, code):
+    command = [sys.executable, iot_simulator.__file__, "--devices", "5", "--rate", "5", "--forever"]
+    with subprocess.Popen(
+        [*command, "--transport", "stdout"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        live = [json.loads(running.stdout.readline()) for _ in range(20)]
+        running.send_signal(number)
+        rest, said = running.communicate(timeout=20)
+    assert running.returncode == code
+    assert f"{20 + len(rest.splitlines())} packets sent, then stopped as asked." in said
+    assert {p["device_id"] for p in live} >= {f"device_{n}" for n in range(1, 6)}
+    assert all(json.loads(line) for line in rest.splitlines())
+
+
+def test_a_live_ward_is_given_out_while_it_is_made():
+    """Making all people's next stretch at once would hold live packets up for seconds."""
+    made = []
+
+    class Counted(Person):
+        def packets(self, *about):
+            made.append(self.number)
+            return super().packets(*about)
+
+    given = ward([Counted(1, n) for n in range(1, 201)], 1_772_000_000.0, None, Kit())
+    for _ in range(5000):
+        before = len(made)
+        next(given)
+        assert len(made) - before <= (200 if before == 0 else 3)
+    assert len(made) > 400
 
 
 def test_an_effect_is_nothing_before_and_after():

@@ -1,10 +1,11 @@
 """Kafka: the topics, Arrow batches as messages, and what every client of ours is configured with."""
 
+import time
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from ingestion.lake import READING_SCHEMA
 
@@ -12,13 +13,14 @@ READINGS = "vitals.readings"  # JSON packets, keyed by device
 ADMITTED = "vitals.admitted"  # Arrow batches, partitioned by range of subjects
 REFUSED = "vitals.refused"  # JSON, with the reason
 RETENTION_MS = 7 * 24 * 3600 * 1000
+LEADERS_WITHIN_S = 30
 LARGEST_MESSAGE = 512 * 1024  # bytes of one Arrow message
 
 _IPC = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
-    """Make the three topics that are not there yet, with so many partitions.
+    """Make the three topics that are not there yet, with so many partitions, and wait until each can be read.
 
     Their timestamps are the broker's append time: with the packet's own time, retention would delete synced history at
     once. Raises KafkaException if the broker cannot be reached in 30 s or refuses.
@@ -34,6 +36,23 @@ def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
                 raise
+    partitions = {n: existing[n].partitions if n in existing else range(count) for n, count in wanted.items()}
+    _wait_for_leaders(admin, [TopicPartition(name, p) for name, numbers in partitions.items() for p in numbers])
+
+
+def _wait_for_leaders(admin: AdminClient, partitions: list[TopicPartition]) -> None:
+    """A partition just made has no leader for a moment, and every question about it fails until it has one."""
+    until = time.monotonic() + LEADERS_WITHIN_S
+    while True:
+        asked = admin.list_offsets({p: OffsetSpec.latest() for p in partitions}, request_timeout=10)
+        try:
+            for answer in asked.values():
+                answer.result()
+            return
+        except KafkaException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def topic_id(bootstrap: str, topic: str) -> str:

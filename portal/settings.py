@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "portal.accounts.middleware.whole_page_to_sign_in",
 ]
 
 ROOT_URLCONF = "portal.urls"

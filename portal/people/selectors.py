@@ -1,6 +1,6 @@
 """A patient as a page shows one: newest values with their age, the score of the fresh ones, plan, alerts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from portal.consent.selectors import consenting
 from portal.monitoring.models import Plan
 from portal.monitoring.selectors import plans_of
 from portal.people.models import Patient
-from portal.pipeline.latest import Latest, latest_read
+from portal.pipeline.latest import Latest, latest_read, redis_may_fail
 
 if TYPE_CHECKING:
     from portal.accounts.models import User
@@ -80,22 +80,25 @@ class Bedside:
         )
 
 
-def board_of(user: "User", now: datetime, search: str = "") -> list[Bedside]:
+def board_of(user: "User", now: datetime) -> list[Bedside]:
     """The patients of this user in order of risk; a fixed number of queries and one round trip to Redis."""
-    patients = Patient.objects.visible_to(user).select_related("care_team")
-    if search:
-        patients = patients.filter(name__icontains=search)
-    return sorted(bedsides(list(patients.distinct()), now), key=Bedside.risk)
+    patients = Patient.objects.visible_to(user).select_related("care_team").distinct()
+    return sorted(bedsides(patients, now), key=Bedside.risk)
 
 
-def bedsides(patients: Sequence[Patient], now: datetime, vitals: Iterable[str] = BOARD_VITALS) -> list[Bedside]:
-    """What is known of these patients now. Nothing measured is shown of somebody who has withdrawn consent to care."""
+def bedsides(patients: Iterable[Patient], now: datetime, vitals: Iterable[str] = BOARD_VITALS) -> list[Bedside]:
+    """What is known of these patients now. Nothing measured is shown of somebody who has withdrawn consent to care.
+
+    Without Redis everybody is without data; alerts and plans, which are in the database, are there.
+    """
     patients = list(patients)
     alerts, plans = open_alerts_of(patients), plans_of(patients, now)
     consented = consenting(patients, Purpose.CARE)
-    latest = latest_read(p.subject for p in patients)
+    latest: dict[str, dict[str, Latest]] = {}
+    with redis_may_fail():
+        latest = latest_read(p.subject for p in patients)
     return [
-        _bedside(p, plans.get(p.pk), p.pk in consented, alerts.get(p.pk, []), latest[p.subject], vitals, now)
+        _bedside(p, plans.get(p.pk), p.pk in consented, alerts.get(p.pk, []), latest.get(p.subject, {}), vitals, now)
         for p in patients
     ]
 

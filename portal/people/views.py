@@ -1,6 +1,7 @@
 """The board, a patient's record, and the patient's own page."""
 
-from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,13 +17,21 @@ from ingestion.vitals import NUMBERS, VITALS
 from portal.accounts.models import User
 from portal.alerts.selectors import alerts_for, cursor_of
 from portal.charts.periods import CHOICES, BadPeriod, period_of
+from portal.charts.tables import tables_of
 from portal.monitoring.selectors import plan_of
 from portal.people.models import Patient
 from portal.people.selectors import Bedside, bedsides, board_of
 from portal.pipeline.latest import monitoring_delayed, progress_read
 
 PATIENT_VITALS = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "weight", "glucose", "battery")
-CHARTED = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic")
+CHARTED = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "diastolic")
+GROUPS: dict[str, tuple[str, Callable[[Bedside], bool]]] = {
+    "all": ("all patients", lambda bedside: True),
+    "unanswered": ("with an unanswered alert", lambda bedside: bool(bedside.unanswered)),
+    "answered": ("answered, not closed", lambda bedside: bool(bedside.alerts) and not bedside.unanswered),
+    "no-data": ("without fresh data", lambda bedside: bedside.watched and bedside.no_data),
+    "not-watched": ("not watched now", lambda bedside: not bedside.watched),
+}
 
 
 @login_required
@@ -35,83 +44,92 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 def board(request: HttpRequest) -> HttpResponse:
-    """All patients of this clinician's teams in order of risk; for htmx only the part that moves."""
+    """The patients of this clinician's teams in order of risk; for htmx only the part that moves.
+
+    `?show=` is one of GROUPS and `?q=` a part of a name. The counts are of everybody, so that a narrow list hides no
+    alert.
+    """
     if not request.user.is_clinician:
         raise PermissionDenied("The board is for clinicians.")
     now = timezone.now()
-    search = request.GET.get("q", "").strip()
+    search, show = request.GET.get("q", "").strip(), request.GET.get("show", "all")
+    show = show if show in GROUPS else "all"
     cursor = cursor_of(request.user)  # before the rows: what changes in between is looked at once more
-    context: dict[str, Any] = {"now": now, "search": search, "cursor": cursor}
-    try:
-        patients = board_of(request.user, now, search)
-        context |= {"patients": patients, "counts": _counts(patients), **_delay(now)}
-    except redis.RedisError:
-        context |= {"patients": [], "counts": Counter(), "delayed": True, "unknown": True}
-    template = "people/_board.html" if request.htmx else "people/board.html"
-    return render(request, template, context)
+    everybody = board_of(request.user, now)
+    context = {
+        "now": now,
+        "cursor": cursor,
+        "search": search,
+        "show": show,
+        "groups": [(name, label, sum(map(belongs, everybody))) for name, (label, belongs) in GROUPS.items()],
+        "unanswered": sum(map(GROUPS["unanswered"][1], everybody)),
+        "patients": [b for b in everybody if GROUPS[show][1](b) and search.casefold() in b.patient.name.casefold()],
+        **_delay(now),
+    }
+    return render(request, "people/_board.html" if request.htmx else "people/board.html", context)
 
 
 @login_required
 @never_cache
 def patient(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(Patient.objects.visible_to(request.user).select_related("care_team"), pk=pk)
     if request.user.is_patient:
+        get_object_or_404(Patient.objects.visible_to(request.user), pk=pk)
         return redirect("me")
-    return _record(request, found, "people/patient.html")
+    found = get_object_or_404(Patient.objects.visible_to(request.user).select_related("care_team"), pk=pk)
+    return _record(request, found, "patient.html")
 
 
 @login_required
 @never_cache
 def me(request: HttpRequest) -> HttpResponse:
     found = get_object_or_404(Patient.objects.visible_to(request.user).select_related("care_team"), user=request.user)
-    return _record(request, found, "people/me.html")
+    return _record(request, found, "me.html")
 
 
 def _record(request: HttpRequest, found: Patient, template: str) -> HttpResponse:
-    now = timezone.now()
-    user: User = request.user
-    try:
-        period, problem = period_of(request.GET, now=now, zone=ZoneInfo(user.time_zone)), ""
-    except BadPeriod as error:
-        period, problem = None, str(error)
+    now, user = timezone.now(), request.user
     context: dict[str, Any] = {
         "patient": found,
         "now": now,
         "cursor": cursor_of(user),
+        "bedside": bedsides([found], now, PATIENT_VITALS)[0],
+        **_delay(now),
+    }
+    if request.htmx:
+        return render(request, f"people/_now_{template}", context)
+    context |= {
         "plan": plan_of(found, now),
-        "period": period,
-        "problem": problem,
-        "periods": [(name, label) for name, (label, _) in CHOICES.items()],
-        "charts": _charted(request, found, now),
-        "others": [(n, VITALS[n].label) for n in NUMBERS if n not in CHARTED],
         "devices": found.assignments.filter(ended_at__isnull=True).select_related("device"),
         "past_alerts": alerts_for(user, ["closed"]).filter(episode__patient=found)[:10],
+        **_history(request, found, user, context["bedside"].consented, now),
+    }
+    return render(request, f"people/{template}", context)
+
+
+def _history(request: HttpRequest, found: Patient, user: User, consented: bool, now: datetime) -> dict[str, Any]:
+    """Which charts, or tables, of which period the address asks for."""
+    added = [v for v in request.GET.getlist("vital") if v in NUMBERS and v not in CHARTED]
+    vitals = [*CHARTED, *added]
+    context = {
+        "periods": [(name, label) for name, (label, _) in CHOICES.items()],
+        "charts": [(v, VITALS[v].label) for v in vitals],
+        "others": [(v, VITALS[v].label) for v in NUMBERS if v not in vitals],
+        "added": added,
+        "as_table": request.GET.get("view") == "table",
     }
     try:
-        context |= {"bedside": bedsides([found], now, PATIENT_VITALS)[0], **_delay(now)}
+        context["period"] = period_of(request.GET, now=now, zone=ZoneInfo(user.time_zone))
+    except BadPeriod as error:
+        return context | {"problem": str(error)}
+    if context["as_table"] and consented:
+        context["tables"] = tables_of(found, vitals, context["period"])
+    return context
+
+
+def _delay(now: datetime) -> dict[str, Any]:
+    """Whether the pipeline is late, and since when, if that is known."""
+    try:
+        delayed = monitoring_delayed(now)
+        return {"delayed": delayed, "reached": progress_read() if delayed else None}
     except redis.RedisError:
-        context |= {"bedside": None, "delayed": True, "unknown": True}
-    if request.htmx:
-        template = template.replace("people/", "people/_now_")
-    return render(request, template, context)
-
-
-def _charted(request: HttpRequest, found: Patient, now: Any) -> list[tuple[str, str]]:
-    more = [v for v in request.GET.getlist("vital") if v in NUMBERS and v not in CHARTED]
-    return [(v, "Systolic blood pressure" if v == "systolic" else VITALS[v].label) for v in (*CHARTED, *more)]
-
-
-def _delay(now: Any) -> dict[str, Any]:
-    delayed = monitoring_delayed(now)
-    return {"delayed": delayed, "reached": progress_read() if delayed else None}
-
-
-def _counts(patients: list[Bedside]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for bedside in patients:
-        counts["all"] += 1
-        counts["unanswered"] += bool(bedside.unanswered)
-        counts["answered"] += bool(bedside.alerts) and not bedside.unanswered
-        counts["no_data"] += bedside.no_data and bedside.watched
-        counts["not_watched"] += not bedside.watched
-    return counts
+        return {"delayed": True, "reached": None}

@@ -1,4 +1,4 @@
-"""Words of an alert, and how long ago something was, in templates."""
+"""Words of an alert, how long ago something was and how often it is due, in templates."""
 
 from datetime import datetime
 
@@ -33,3 +33,12 @@ def ago(at: datetime | None, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // (86400 if unit == 'days' else size)} {unit} ago"
     return f"{seconds} s ago"
+
+
+@register.filter
+def how_often(minutes: int) -> str:
+    """ "every 5 min", "every 4 h", "once a day", "every 2 days"."""
+    for size, unit in ((1440, "days"), (60, "h")):
+        if minutes % size == 0:
+            return "once a day" if minutes == 1440 else f"every {minutes // size} {unit}"
+    return f"every {minutes} min"

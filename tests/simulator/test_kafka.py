@@ -31,9 +31,9 @@ def arriving(bootstrap):
         TopicPartition(READINGS, p, consumer.get_watermark_offsets(TopicPartition(READINGS, p), timeout=30)[1])
         for p in partitions
     ]
-    consumer.assign(ends)
 
     def read():
+        consumer.assign(ends)  # not earlier: it would hear of ends that lie before what is sent now
         messages, open_partitions = [], set(partitions)
         while open_partitions:
             for message in consumer.consume(500, 10):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from portal.embedded.preflight import NotReady, check_folder, check_port, check_python
-from portal.embedded.servers import kafka, valkey
+from portal.embedded.servers import KAFKA_PORT, kafka, valkey
 from portal.embedded.supervisor import NeverReady, Part, Supervisor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -35,7 +35,7 @@ KEPT = ("secret-key", "logs", "mail", "valkey", "lake", "demo-password", "beat-s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reset", action="store_true", help="forget the demo's people and history")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
+    parser.add_argument("--port", default=os.environ.get("PORT", "8000"), help="of the portal (default PORT, or 8000)")
     options = parser.parse_args()
     folder = Path(os.environ.get("VAR_DIR", ROOT / "var")).resolve()
     started = float(os.environ.get("WELLRANGE_STARTED", time.time()))
@@ -46,10 +46,10 @@ def main() -> int:
             if options.reset:
                 _forget(folder)
                 return 0
-            check_port(options.port)
-            lock.write(f"http://127.0.0.1:{options.port}/")
+            port = check_port(options.port)
+            lock.write(f"http://127.0.0.1:{port}/")
             lock.flush()
-            return _run(folder, options.port, started)
+            return _run(folder, port, started)
     except (NotReady, NeverReady) as problem:
         print(problem, file=sys.stderr)
         return 2
@@ -180,7 +180,14 @@ def _say_ready(started: float, port: int, folder: Path, password: str) -> None:
     print("               charlie  clinician of another team")
     print("               admin    administrator: devices, people, plans\n")
     print("Within 90 s Alice's oxygen falls, and the alert comes to Bob's board by itself.")
+    print(f"Send more from a second terminal: cd simulator && {_broker()}python iot_simulator.py")
     print(f"Logs are in {folder / 'logs'}. Ctrl-C stops everything.", flush=True)
+
+
+def _broker() -> str:
+    """What tells the simulator where Kafka is, if it is not where the simulator looks by itself."""
+    address = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
+    return "" if address == f"127.0.0.1:{KAFKA_PORT}" else f"KAFKA_BOOTSTRAP_SERVERS={address} "
 
 
 class _Progress:

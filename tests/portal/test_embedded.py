@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from portal.embedded import servers
+from portal.embedded.__main__ import _forget
 from portal.embedded.preflight import NotReady, bind, check_folder, check_port, check_python
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,3 +77,15 @@ def test_a_home_where_the_broker_cannot_be_unpacked_is_named(monkeypatch, tmp_pa
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     with pytest.raises(NotReady, match=r"Cannot unpack the broker into .*\.calfkit .*HOME="):
         servers.kafka()
+
+
+@pytest.mark.parametrize(("elsewhere", "left"), [(None, set()), ("postgres://somewhere/else", {"demo-password"})])
+def test_forgetting_leaves_the_password_of_people_in_a_database_elsewhere(elsewhere, left, tmp_path, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    if elsewhere:
+        monkeypatch.setenv("DATABASE_URL", elsewhere)
+    for name in ("demo-password", "secret-key", "wellrange.sqlite3-wal"):
+        (tmp_path / name).write_text("kept")
+    (tmp_path / "lake" / "readings").mkdir(parents=True)
+    _forget(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == left

@@ -14,6 +14,7 @@ from portal.embedded.servers import kafka as tansu  # noqa: E402 needs the path
 from portal.embedded.supervisor import Supervisor  # noqa: E402
 from tests.servers.kafka import kafka as apache_kafka  # noqa: E402
 from tests.servers.missing import Missing  # noqa: E402
+from tests.servers.postgres import postgres  # noqa: E402
 
 BEGUN = time.monotonic()
 
@@ -35,7 +36,7 @@ def settings(made: Path, **more: str) -> None:
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "portal.settings",
         "VAR_DIR": str(made),
-        "DATABASE_URL": f"sqlite:///{made / 'wellrange.sqlite3'}",
+        "DATABASE_URL": sqlite(made),
         "SECRET_KEY": "a-key-for-benchmarks-and-for-nothing-else-0123456789",
         "HTTPS": "false",
         "EMAIL_URL": "dummymail://",
@@ -56,6 +57,19 @@ def broker(made: Path, stack: contextlib.ExitStack) -> tuple[str, str]:
     supervisor.start(part)
     os.environ["KAFKA_TRANSACTIONS"] = "false"
     return address, "Tansu"
+
+
+def database(made: Path, stack: contextlib.ExitStack) -> str:
+    """Start PostgreSQL, or take SQLite where there is none: its URL."""
+    try:
+        return postgres(made, stack)
+    except Missing as missing:
+        print(f"No PostgreSQL ({missing}): SQLite instead.")
+        return sqlite(made)
+
+
+def sqlite(made: Path) -> str:
+    return f"sqlite:///{made / 'wellrange.sqlite3'}"
 
 
 def people(count: int) -> None:

@@ -109,28 +109,29 @@ class Decoded:
 def decode(values: Sequence[bytes | None]) -> Decoded:
     """Decode packets; never raises for what a packet contains."""
     good: list[Any] = []
-    rows: list[int] = []
     refused: list[tuple[int, Refusal]] = []
     reasons: dict[int, list[str]] = {}
-    for position, value in enumerate(values):
+    packets = map(_decode_packet, _readable(values))
+    while len(good) + len(refused) < len(values):
         try:
-            if value is None or len(value) > LARGEST_PACKET:
-                raise _Refused(Refusal.TOO_LARGE if value else Refusal.EMPTY)
-            good.append(_decode_packet(value))
+            good.extend(packets)  # up to the first that the strict decoder does not take
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            position = len(good) + len(refused)
             try:
-                packet, why = _decode_leniently(value)
+                packet, why = _decode_leniently(values[position])
             except _Refused as refusal:
                 refused.append((position, refusal.reason))
                 continue
             if why:
                 reasons[len(good)] = why
             good.append(packet)
-        except _Refused as refusal:
-            refused.append((position, refusal.reason))
-            continue
-        rows.append(position)
-    return _to_columns(good, rows, [values[r] for r in rows], reasons, refused)
+    rows = np.delete(np.arange(len(values)), [position for position, _ in refused])
+    return _to_columns(good, rows, values, reasons, refused)
+
+
+def _readable(values: Sequence[bytes | None]) -> list[bytes]:
+    """The values, empty in place of each that is missing or larger than a packet may be."""
+    return [v if v is not None and len(v) <= LARGEST_PACKET else b"" for v in values]
 
 
 class _Refused(Exception):
@@ -140,7 +141,11 @@ class _Refused(Exception):
 
 def _decode_leniently(value: bytes | None) -> tuple[Any, list[str]]:
     """Read a packet that the strict decoder would not have: drop each value of a wrong type with its reason."""
-    if not value or not value.strip():
+    if not value:
+        raise _Refused(Refusal.EMPTY)
+    if len(value) > LARGEST_PACKET:
+        raise _Refused(Refusal.TOO_LARGE)
+    if not value.strip():
         raise _Refused(Refusal.EMPTY)
     try:
         raw = _decode_any(value)
@@ -227,8 +232,8 @@ def _pressures(text: str) -> tuple[float, float] | None:
 
 def _to_columns(
     good: list[Any],
-    rows: list[int],
-    values: list[bytes | None],
+    rows: np.ndarray,
+    values: Sequence[bytes | None],
     reasons: dict[int, list[str]],
     refused: list[tuple[int, Refusal]],
 ) -> Decoded:
@@ -261,11 +266,11 @@ def _to_columns(
     for entry, why in reasons.items():
         dropped[entry] = "; ".join(sorted(why))
     decoded = Decoded(
-        rows=np.array(rows, np.int64),
+        rows=rows,
         device_id=columns["device_id"],
         measured_at=times.measured_at,
         offset_minutes=times.offset_minutes,
-        record_id=_record_ids(columns["record_id"], values),
+        record_id=_record_ids(columns["record_id"], [values[r] for r in rows.tolist()]),
         vitals=vitals,
         dropped=dropped,
         refused=refused,

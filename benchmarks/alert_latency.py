@@ -81,6 +81,8 @@ def main() -> None:
         "broker": name,
     }
     print(json.dumps(found))
+    if found["missing"]:
+        raise SystemExit(1)
 
 
 def cookie() -> str:
@@ -114,7 +116,8 @@ async def measured(port: int, session: str, sick: dict[int, str]) -> tuple[Clock
         sending = asyncio.create_task(background.run())
         first, *others = sick
         await _worsen(producer, first, sick[first], clock)
-        await _until(lambda: first in clock.heard, 2 * WITHIN_S)
+        if not await _until(lambda: first in clock.heard, 2 * WITHIN_S):
+            raise SystemExit(f"The first alert did not come within {2 * WITHIN_S:.0f} s.")
         said("the first alert has come; measuring")
         clock.sent.clear()
         background.restart()
@@ -125,8 +128,11 @@ async def measured(port: int, session: str, sick: dict[int, str]) -> tuple[Clock
         await asyncio.gather(*worsening)
         per_s = background.per_s()
         await _until(lambda: clock.heard.keys() >= clock.sent.keys(), WITHIN_S)
+        if listening.done():
+            raise SystemExit("The socket was closed before the end.")
         for task in (listening, sending):
             task.cancel()
+        producer.flush(WITHIN_S)
     return clock, per_s
 
 
@@ -147,10 +153,11 @@ async def _worsen(producer: Producer, person: int, device: str, clock: Clock) ->
     _send(producer, device, datetime.now(UTC), heart_rate=98, spo2=85, respiratory_rate=23)
 
 
-async def _until(true: Callable[[], bool], seconds: float) -> None:
+async def _until(true: Callable[[], bool], seconds: float) -> bool:
     until = time.monotonic() + seconds
     while not true() and time.monotonic() < until:
         await asyncio.sleep(0.05)
+    return true()
 
 
 class Background:

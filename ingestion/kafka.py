@@ -17,7 +17,9 @@ LEADERS_WITHIN_S = 30
 LARGEST_MESSAGE = 512 * 1024  # bytes of one Arrow message
 LARGEST_ARRIVAL = 2 * 1024 * 1024  # bytes of a packet that still gets in, to be refused with its reason
 
-_IPC = pa.ipc.IpcWriteOptions(compression="lz4")
+# One thread: a message is far too small for Arrow to share its columns out among several.
+_WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READ = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
@@ -108,7 +110,7 @@ def to_messages(readings: pa.RecordBatch) -> Iterator[bytes]:
         yield from to_messages(readings.slice(half))
         return
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, READING_SCHEMA, options=_IPC) as writer:
+    with pa.ipc.new_stream(sink, READING_SCHEMA, options=_WRITE) as writer:
         writer.write_batch(readings)
     message = sink.getvalue()
     if message.size <= LARGEST_MESSAGE or readings.num_rows == 1:
@@ -121,5 +123,5 @@ def to_messages(readings: pa.RecordBatch) -> Iterator[bytes]:
 
 def from_messages(messages: Iterable[bytes]) -> pa.Table:
     """The readings of Arrow messages, in order."""
-    batches = [batch for m in messages for batch in pa.ipc.open_stream(m)]
+    batches = [batch for m in messages for batch in pa.ipc.open_stream(m, options=_READ)]
     return pa.Table.from_batches(batches, READING_SCHEMA)

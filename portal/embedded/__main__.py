@@ -69,7 +69,7 @@ def _run(folder: Path, port: int, started: float) -> int:
         progress.step("broker and Redis" if parts else "broker and Redis elsewhere")
         password = _people()
         progress.step("database and people")
-        supervisor.start(*_portal(folder, port))
+        supervisor.start(*portal_parts(folder, port))
         progress.step("portal, door, watcher, tasks")
         supervisor.start(_simulator())
         live = _wait_for_values(stopping)
@@ -124,7 +124,8 @@ def _people() -> str:
     return password()
 
 
-def _portal(folder: Path, port: int) -> list[Part]:
+def portal_parts(folder: Path, port: int) -> list[Part]:
+    """Everything of ours that runs, for the settings in the environment; `folder` is for what it writes."""
     python, manage = sys.executable, str(ROOT / "manage.py")
     celery = [python, "-m", "celery", "-A", "portal", "--workdir", str(ROOT)]
     worker = [*celery, "worker", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]

@@ -12,9 +12,11 @@ from django.views.decorators.http import require_POST
 
 from ingestion.vitals import VITALS
 from portal.alerts.models import Alert
-from portal.alerts.selectors import UNANSWERED, alert_for, alerts_for, cursor_of
+from portal.alerts.selectors import UNANSWERED, URGENT_FIRST, alert_for, alerts_for, cursor_of
 from portal.alerts.services import AlertConflict, alert_acknowledge, alert_close
-from portal.alerts.wording import cause_label, plain_sentence, sentence, value_text
+from portal.alerts.wording import cause_label, value_text
+from portal.consent.models import Purpose
+from portal.consent.selectors import consenting, has_consent
 
 SHOWN = 200
 
@@ -22,9 +24,18 @@ SHOWN = 200
 @login_required
 @never_cache
 def alert_list(request: HttpRequest) -> HttpResponse:
-    closed = request.GET.get("state") == "closed"
+    """Open alerts in the order in which they want an answer, or closed ones, newest first."""
+    closed, cursor = request.GET.get("state") == "closed", cursor_of(request.user)
     alerts = alerts_for(request.user, [Alert.State.CLOSED] if closed else UNANSWERED)
-    return render(request, "alerts/list.html", {"alerts": alerts[:SHOWN], "closed": closed})
+    shown = list((alerts if closed else alerts.order_by(*URGENT_FIRST))[:SHOWN])
+    consented = consenting([a.episode.patient for a in shown], Purpose.CARE)
+    context = {
+        "rows": [{"alert": a, "consented": a.episode.patient_id in consented} for a in shown],
+        "closed": closed,
+        "now": timezone.now(),
+        "cursor": cursor,
+    }
+    return render(request, "alerts/_list.html" if request.htmx else "alerts/list.html", context)
 
 
 @login_required
@@ -56,12 +67,12 @@ def _find(request: HttpRequest, pk: int) -> Alert:
 
 
 def _page(request: HttpRequest, found: Alert, note: str = "", status: int = 200) -> HttpResponse:
-    evidence = found.episode.evidence
+    evidence, cursor = found.episode.evidence, cursor_of(request.user)
     context = {
         "alert": found,
         "episode": found.episode,
         "cause": cause_label(found.episode.cause),
-        "sentence": plain_sentence(found) if request.user.is_patient else sentence(found),
+        "consented": has_consent(found.episode.patient, Purpose.CARE),
         "values": [
             {
                 "label": VITALS[vital].label,
@@ -74,6 +85,7 @@ def _page(request: HttpRequest, found: Alert, note: str = "", status: int = 200)
         ],
         "events": found.events.select_related("by"),
         "note": note,
-        "cursor": cursor_of(request.user),
+        "now": timezone.now(),
+        "cursor": cursor,
     }
-    return render(request, "alerts/alert.html", context, status=status)
+    return render(request, "alerts/_alert.html" if request.htmx else "alerts/alert.html", context, status=status)

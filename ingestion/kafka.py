@@ -37,13 +37,14 @@ def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
                 raise
     partitions = {n: existing[n].partitions if n in existing else range(count) for n, count in wanted.items()}
-    _wait_for_leaders(admin, [TopicPartition(name, p) for name, numbers in partitions.items() for p in numbers])
+    _wait_for_leaders(bootstrap, [TopicPartition(name, p) for name, numbers in partitions.items() for p in numbers])
 
 
-def _wait_for_leaders(admin: AdminClient, partitions: list[TopicPartition]) -> None:
+def _wait_for_leaders(bootstrap: str, partitions: list[TopicPartition]) -> None:
     """A partition just made has no leader for a moment, and every question about it fails until it has one."""
     until = time.monotonic() + LEADERS_WITHIN_S
     while True:
+        admin = AdminClient({"bootstrap.servers": bootstrap})  # a used one may believe its first answer for half a minute
         asked = admin.list_offsets({p: OffsetSpec.latest() for p in partitions}, request_timeout=10)
         try:
             for answer in asked.values():

@@ -105,7 +105,14 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8}}
+    DATABASES["default"]["OPTIONS"] = {
+        **DATABASES["default"].get("OPTIONS", {}),
+        # Who finds no connection within the time-out has an error to act on: the door goes on with what it knows.
+        "pool": {"min_size": 1, "max_size": 8, "timeout": 5},
+        # A process that froze inside a transaction (a stopped machine) must not keep its locks: a watcher could not be
+        # taken over, and nobody could record a change.
+        "options": "-c idle_in_transaction_session_timeout=10s",
+    }
 
 # --- Redis: sessions are in the database, so an emptied Redis signs nobody out ---
 CHANNEL_LAYERS = {

@@ -51,7 +51,7 @@ class Supervisor:
         self._running: list[_Running] = []
         logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *parts: Part, within_s: float = 60.0) -> None:
+    def start(self, *parts: Part, within_s: float = 180.0) -> None:
         """Start these parts together and wait until all are ready. Raises NeverReady."""
         begun = time.monotonic()
         started = [self._start(part) for part in parts]

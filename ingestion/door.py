@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingestion.lake import INSTANT, READING_SCHEMA
-from ingestion.reading import Decoded, Refusal, decode
+from ingestion.reading import Decoded, Refusal, decode, device_named
 
 AHEAD_AT_MOST = 5 * 60 * 1_000_000  # microseconds a device's clock may run ahead of the broker's
 EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1e6)  # before it, a clock that was never set
@@ -67,9 +67,9 @@ class Directory:
         self.subjects = pa.array([p.subject for p in self.persons], pa.string())
         self.organisations = pa.array([p.organisation for p in self.persons], pa.string())
 
-    def withholds(self, device_id: str | None) -> bool:
+    def withholds(self, device_id: str) -> bool:
         """Whether somebody this device has ever belonged to has not consented: then no payload of it is kept."""
-        place = self.devices.get(device_id) if device_id is not None else None
+        place = self.devices.get(device_id)
         if place is None:
             return False
         owners = self.owner[self.first[place] : self.first[place] + self.count[place]]
@@ -199,12 +199,10 @@ def _admitted(
 def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, person: int | None) -> bytes:
     """A refused packet: why, where it lies in `vitals.readings`, and its payload unless consent forbids keeping it."""
     value = arrivals.values[position] or b""
-    key = arrivals.keys[position]
     withheld = (
         reason == Refusal.NO_CONSENT
         or (person is not None and person >= 0 and not known.consented[person])
-        or known.withholds(key.decode("utf-8", "replace") if key else None)
-        or _account_withholds(known, arrivals.accounts[position])
+        or _may_be_withheld(value, arrivals.keys[position], arrivals.accounts[position], known)
     )
     entry = {
         "reason": str(reason),
@@ -220,9 +218,18 @@ def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, p
     return json.dumps(entry).encode()
 
 
-def _account_withholds(known: Directory, account: str | None) -> bool:
+def _may_be_withheld(value: bytes, key: bytes | None, account: str | None, known: Directory) -> bool:
+    """Whether the packet may be of somebody who has not consented: by its account, its key and what it says itself.
+
+    A packet that cannot be read is kept only if its key or account says whose it is.
+    """
     place = known.accounts.get(account) if account is not None else None
-    return place is not None and not bool(known.consented[place])
+    if place is not None and not known.consented[place]:
+        return True
+    sender, named = (key or b"").decode("utf-8", "replace"), device_named(value)
+    if named is None and place is None and sender not in known.devices:
+        return True
+    return known.withholds(sender) or (named is not None and known.withholds(named))
 
 
 def partition_of(subject: str, partitions: int) -> int:

@@ -66,7 +66,14 @@ Packet = msgspec.defstruct(
     [(n, t, None) if n not in ("device_id", "timestamp") else (n, t) for n, t in _FIELDS],
     gc=False,
 )
+
+
+class _Named(msgspec.Struct):
+    device_id: str
+
+
 _decode_packet = msgspec.json.Decoder(Packet).decode
+_decode_named = msgspec.json.Decoder(_Named).decode
 _decode_any = msgspec.json.Decoder().decode
 _row_of = msgspec.structs.astuple
 
@@ -122,6 +129,14 @@ def decode(values: Sequence[bytes | None]) -> Decoded:
         good.append(_row_of(packet))
         rows.append(position)
     return _to_columns(good, rows, [values[r] for r in rows], reasons, refused)
+
+
+def device_named(value: bytes) -> str | None:
+    """The device that a packet names, whatever else may be wrong with it; None if that cannot be read."""
+    try:
+        return _decode_named(value).device_id
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 class _Refused(Exception):

@@ -6,7 +6,7 @@ each partition of `vitals.admitted` has been written: rows and position are one 
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -161,9 +161,9 @@ def read(
     `start` and `end` carry a time zone. Until a day is sealed, doubles from two deliveries may lie in the table.
     """
     needed = list(dict.fromkeys([*NATURAL_KEY, "received_at", *columns]))
-    days = (start.date(), end.date())
+    first, last = (str(at.astimezone(UTC).date()) for at in (start, end))  # the days of the lake are UTC's
     dataset = open_readings(lake).to_pyarrow_dataset(
-        partitions=[("organisation", "=", organisation), ("day", ">=", str(days[0])), ("day", "<=", str(days[1]))]
+        file_pruning_predicate=[("organisation", "=", organisation), ("day", ">=", first), ("day", "<=", last)]
     )
     found = (
         (pc.field("subject") == subject)

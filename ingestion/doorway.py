@@ -23,6 +23,8 @@ from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end
 log = logging.getLogger(__name__)
 
 BATCH = 30_000  # packets at most in one transaction
+BATCH_BYTES = 16 * 1024 * 1024  # after which no more is read: large packets must not outlast a transaction's time-out
+PORTION = 2_000  # packets read at once
 LINGER_S = 0.05  # how long a batch may wait to fill
 QUEUE_KB = 128 * 1024  # what may wait to be sent to the broker
 CALL_S = 30.0  # time-out of each call to the broker
@@ -108,15 +110,23 @@ class Doorway:
 
     def _read(self, count: int, seconds: float) -> tuple[list[Message], dict[int, int]]:
         """What has arrived, and the offset behind the last packet of each partition whose end was reached."""
-        messages, at_end = [], {}
-        for message in self._consumer.consume(count, seconds):
-            if (error := message.error()) is None:
-                messages.append(message)
-            elif is_end(error):
-                at_end[message.partition()] = message.offset()
-            else:
-                raise KafkaException(error)
-        return messages, at_end
+        messages: list[Message] = []
+        at_end: dict[int, int] = {}
+        size = 0
+        until = time.monotonic() + seconds
+        while True:
+            wanted = min(PORTION, count - len(messages))
+            portion = self._consumer.consume(wanted, max(until - time.monotonic(), 0.0))
+            for message in portion:
+                if (error := message.error()) is None:
+                    messages.append(message)
+                    size += len(message)
+                elif is_end(error):
+                    at_end[message.partition()] = message.offset()
+                else:
+                    raise KafkaException(error)
+            if len(portion) < wanted or len(messages) == count or size >= BATCH_BYTES:
+                return messages, at_end
 
     def _decide(self, messages: list[Message], known: Directory) -> None:
         arrivals = _arrivals(self._topic_id, messages)

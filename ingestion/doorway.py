@@ -22,7 +22,7 @@ from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end
 
 log = logging.getLogger(__name__)
 
-BATCH = 30_000  # packets at most in one transaction
+BATCH = 10_000  # packets at most in one transaction
 LINGER_S = 0.05  # how long a batch may wait to fill
 QUEUE_KB = 128 * 1024  # what may wait to be sent to the broker
 CALL_S = 30.0  # time-out of each call to the broker
@@ -108,15 +108,17 @@ class Doorway:
 
     def _read(self, count: int, seconds: float) -> tuple[list[Message], dict[int, int]]:
         """What has arrived, and the offset behind the last packet of each partition whose end was reached."""
-        messages, at_end = [], {}
-        for message in self._consumer.consume(count, seconds):
-            if (error := message.error()) is None:
-                messages.append(message)
-            elif is_end(error):
+        messages = self._consumer.consume(count, seconds)
+        errors = list(map(Message.error, messages))
+        if not any(errors):
+            return messages, {}
+        at_end = {}
+        for message, error in zip(messages, errors, strict=True):
+            if error is not None:
+                if not is_end(error):
+                    raise KafkaException(error)
                 at_end[message.partition()] = message.offset()
-            else:
-                raise KafkaException(error)
-        return messages, at_end
+        return [message for message, error in zip(messages, errors, strict=True) if error is None], at_end
 
     def _decide(self, messages: list[Message], known: Directory) -> None:
         arrivals = _arrivals(self._topic_id, messages)
@@ -205,7 +207,7 @@ def _arrivals(topic: str, messages: list[Message]) -> Arrivals:
         topic_id=topic,
         values=list(map(Message.value, messages)),
         keys=_Keys(messages),
-        accounts=[_account(headers) if headers else None for headers in map(Message.headers, messages)],
+        accounts=[None if h is None else _account(h) for h in map(Message.headers, messages)],
         partitions=np.fromiter(map(Message.partition, messages), np.int64, count),
         offsets=np.fromiter(map(Message.offset, messages), np.int64, count),
         received_at=received * 1000,

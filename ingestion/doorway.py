@@ -22,7 +22,7 @@ from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end
 
 log = logging.getLogger(__name__)
 
-BATCH = 10_000  # packets at most in one transaction
+BATCH = 20_000  # packets at most in one transaction
 LINGER_S = 0.05  # how long a batch may wait to fill
 QUEUE_KB = 128 * 1024  # what may wait to be sent to the broker
 CALL_S = 30.0  # time-out of each call to the broker

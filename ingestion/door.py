@@ -4,14 +4,13 @@ Each packet is decided once, for everybody behind the door: is it a reading, who
 cover it now? What passes goes on as columns; what does not, with its reason.
 """
 
-import base64
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -204,7 +203,7 @@ def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, p
         or (person is not None and person >= 0 and not known.consented[person])
         or _may_be_withheld(value, arrivals.keys[position], arrivals.accounts[position], known)
     )
-    entry = {
+    entry: dict[str, str | int | bytes] = {
         "reason": str(reason),
         "topic_id": arrivals.topic_id,
         "partition": int(arrivals.partitions[position]),
@@ -214,8 +213,8 @@ def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, p
         "sha256": hashlib.sha256(value).hexdigest(),
     }
     if not withheld:
-        entry["payload"] = base64.b64encode(value[:PAYLOAD_KEPT]).decode()
-    return json.dumps(entry).encode()
+        entry["payload"] = value[:PAYLOAD_KEPT]  # in base64
+    return msgspec.json.encode(entry)
 
 
 def _may_be_withheld(value: bytes, key: bytes | None, account: str | None, known: Directory) -> bool:

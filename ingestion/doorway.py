@@ -14,7 +14,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from ingestion.door import FOREVER, Arrivals, Directory, by_partition, sort_out
 from ingestion.ends import Ends
@@ -22,7 +30,7 @@ from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end
 
 log = logging.getLogger(__name__)
 
-BATCH = 30_000  # packets at most in one transaction
+BATCH = 20_000  # packets at most in one transaction
 BATCH_BYTES = 16 * 1024 * 1024  # after which no more is read: large packets must not outlast a transaction's time-out
 PORTION = 2_000  # packets read at once
 LINGER_S = 0.05  # how long a batch may wait to fill
@@ -117,15 +125,13 @@ class Doorway:
         while True:
             wanted = min(PORTION, count - len(messages))
             portion = self._consumer.consume(wanted, max(until - time.monotonic(), 0.0))
-            for message in portion:
-                if (error := message.error()) is None:
-                    messages.append(message)
-                    size += len(message)
-                elif is_end(error):
-                    at_end[message.partition()] = message.offset()
-                else:
-                    raise KafkaException(error)
-            if len(portion) < wanted or len(messages) == count or size >= BATCH_BYTES:
+            errors, packets = list(map(Message.error, portion)), portion
+            if any(errors):
+                at_end |= _ends(portion, errors)
+                packets = [message for message, error in zip(portion, errors, strict=True) if error is None]
+            messages += packets
+            size += sum(map(len, packets))
+            if len(portion) < wanted or len(messages) >= count or size >= BATCH_BYTES:
                 return messages, at_end
 
     def _decide(self, messages: list[Message], known: Directory) -> None:
@@ -187,6 +193,17 @@ class Doorway:
             self._reached.pop(partition.partition, None)
 
 
+def _ends(messages: list[Message], errors: list[KafkaError | None]) -> dict[int, int]:
+    """The ends that were reached, by partition. Raises what else is wrong."""
+    ends = {}
+    for message, error in zip(messages, errors, strict=True):
+        if error is not None:
+            if not is_end(error):
+                raise KafkaException(error)
+            ends[message.partition()] = message.offset()
+    return ends
+
+
 def _must_arrive(error: object, message: Message) -> None:
     if error is not None:
         raise KafkaException(error)
@@ -215,7 +232,7 @@ def _arrivals(topic: str, messages: list[Message]) -> Arrivals:
         topic_id=topic,
         values=list(map(Message.value, messages)),
         keys=_Keys(messages),
-        accounts=[_account(headers) if headers else None for headers in map(Message.headers, messages)],
+        accounts=[None if h is None else _account(h) for h in map(Message.headers, messages)],
         partitions=np.fromiter(map(Message.partition, messages), np.int64, count),
         offsets=np.fromiter(map(Message.offset, messages), np.int64, count),
         received_at=received * 1000,

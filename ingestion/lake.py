@@ -52,6 +52,7 @@ _RISING = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACK
 _WRITER = WriterProperties(
     compression="ZSTD",
     compression_level=1,
+    write_batch_size=8192,
     column_properties={
         "record_id": _EACH_ITS_OWN,
         **dict.fromkeys(("measured_at", "received_at", "consent_sequence", "source_offset"), _RISING),

@@ -149,14 +149,6 @@ def device_named(value: bytes) -> str | None:
         return None
 
 
-def device_named(value: bytes) -> str | None:
-    """The device that a packet names, whatever else may be wrong with it; None if that cannot be read."""
-    try:
-        return _decode_named(value).device_id
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-
-
 class _Refused(Exception):
     def __init__(self, reason: Refusal) -> None:
         self.reason = reason

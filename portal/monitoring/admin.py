@@ -7,24 +7,35 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from portal.accounts.models import Role, User
 from portal.monitoring.models import Plan, PlanLimit, PlanResponder, PlanVital
 from portal.monitoring.services import Bounds, Draft, plan_write
 
 
-class PlanVitalInline(admin.TabularInline):
+class Rows(admin.TabularInline):
+    """A table whose fields carry the name of their column, for who does not see the table."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            getattr(field.widget, "widget", field.widget).attrs["aria-label"] = capfirst(db_field.verbose_name)
+        return field
+
+
+class PlanVitalInline(Rows):
     model = PlanVital
     extra = 1
 
 
-class PlanLimitInline(admin.TabularInline):
+class PlanLimitInline(Rows):
     model = PlanLimit
     fields = ("vital", "low", "high", "reason")
     extra = 1
 
 
-class PlanResponderInline(admin.TabularInline):
+class PlanResponderInline(Rows):
     model = PlanResponder
     extra = 1
 
@@ -42,7 +53,6 @@ class PlanAdmin(admin.ModelAdmin):
     list_display = ("patient", "reason", "version", "in_force_from", "in_force_to", "author")
     list_filter = ("news2",)
     search_fields = ("patient__name", "reason")
-    autocomplete_fields = ("patient",)
     exclude = ("version", "author", "in_force_from", "in_force_to")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

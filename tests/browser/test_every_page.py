@@ -35,7 +35,8 @@ PAGES = {
         "/admin/monitoring/plan/add/",
     ],
 }
-WIDTHS = {"desk": 1440, "phone": 320}
+LOOKS, MORE_LOOKS = (("light", 1440), ("dark", 320)), (("dark", 1440), ("light", 320))
+MAIN = ("/board/", "/patients/{alice}/", "/alerts/{alert}/", "/me/")
 
 
 @pytest.mark.parametrize("who", PAGES)
@@ -51,13 +52,12 @@ def test_a_page_is_accessible_in_light_and_dark_on_a_phone_and_on_a_desk(portal,
         page.goto(path)
         if page.locator("[data-vital]").count():
             expect(page.locator("[data-vital] [data-summary]").last).not_to_have_text("Loading…")
-        for theme in ("light", "dark"):
+        for theme, width in LOOKS + (MORE_LOOKS if address in MAIN else ()):
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-            for place, width in WIDTHS.items():
-                page.set_viewport_size({"width": width, "height": 900})
-                found[path, theme, place] = barriers(page)
-                if page.evaluate("document.documentElement.scrollWidth") > width and not path.startswith("/admin/"):
-                    found[path, theme, place].append("cut off at its side")
+            page.set_viewport_size({"width": width, "height": 900})
+            found[path, theme, width] = barriers(page)
+            if page.evaluate("document.documentElement.scrollWidth") > width and not path.startswith("/admin/"):
+                found[path, theme, width].append("cut off at its side")
     assert {where: told for where, told in found.items() if told} == {}
 
 

@@ -22,7 +22,8 @@ from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end
 
 log = logging.getLogger(__name__)
 
-BATCH = 20_000  # packets at most in one transaction
+BATCH = 40_000  # packets at most in one transaction
+PORTION = 10_000  # of them are sorted out at a time, while the broker takes those before
 LINGER_S = 0.05  # how long a batch may wait to fill
 QUEUE_KB = 128 * 1024  # what may wait to be sent to the broker
 CALL_S = 30.0  # time-out of each call to the broker
@@ -121,21 +122,17 @@ class Doorway:
         return [message for message, error in zip(messages, errors, strict=True) if error is None], at_end
 
     def _decide(self, messages: list[Message], known: Directory) -> None:
-        arrivals = _arrivals(self._topic_id, messages)
-        ends = {}
-        for partition in np.unique(arrivals.partitions).tolist():
-            offsets = arrivals.offsets[arrivals.partitions == partition]
-            if offsets[0] < self._reached.get(partition, FOREVER) or (np.diff(offsets) <= 0).any():
-                raise PartitionMoved(f"partition {partition} was given away while it was being read")
-            ends[partition] = int(offsets[-1]) + 1
-        outcome = sort_out(arrivals, known)
+        portions = [_arrivals(self._topic_id, messages[i : i + PORTION]) for i in range(0, len(messages), PORTION)]
+        ends = self._follow(portions)
         if self._transactions:
             self._producer.begin_transaction()
-        for partition, readings in by_partition(outcome.admitted, self._partitions):
-            for value in to_messages(readings):
-                self._produce(ADMITTED, value, partition)
-        for entry in outcome.refused:
-            self._produce(REFUSED, entry)
+        for arrivals in portions:
+            outcome = sort_out(arrivals, known)
+            for partition, readings in by_partition(outcome.admitted, self._partitions):
+                for value in to_messages(readings):
+                    self._produce(ADMITTED, value, partition)
+            for entry in outcome.refused:
+                self._produce(REFUSED, entry)
         positions = [TopicPartition(READINGS, p, end) for p, end in ends.items()]
         if self._transactions:
             group = self._consumer.consumer_group_metadata()
@@ -146,6 +143,18 @@ class Doorway:
                 raise TimeoutError("the broker did not take a batch in time")
             self._consumer.commit(offsets=positions, asynchronous=False)
         self._reach(ends)
+
+    def _follow(self, portions: list[Arrivals]) -> dict[int, int]:
+        """The offset behind the last packet of each partition. Raises PartitionMoved if they do not follow on."""
+        partitions = np.concatenate([arrivals.partitions for arrivals in portions])
+        offsets = np.concatenate([arrivals.offsets for arrivals in portions])
+        ends = {}
+        for partition in np.unique(partitions).tolist():
+            of_partition = offsets[partitions == partition]
+            if of_partition[0] < self._reached.get(partition, FOREVER) or (np.diff(of_partition) <= 0).any():
+                raise PartitionMoved(f"partition {partition} was given away while it was being read")
+            ends[partition] = int(of_partition[-1]) + 1
+        return ends
 
     def _reach(self, ends: dict[int, int]) -> None:
         self._reached |= {p: end for p, end in ends.items() if p in self._reached}

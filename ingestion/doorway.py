@@ -14,7 +14,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from ingestion.door import FOREVER, Arrivals, Directory, by_partition, sort_out
 from ingestion.ends import Ends
@@ -22,8 +30,10 @@ from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end
 
 log = logging.getLogger(__name__)
 
-BATCH = 40_000  # packets at most in one transaction
-PORTION = 10_000  # of them are sorted out at a time, while the broker takes those before
+BATCH = 20_000  # packets at most in one transaction
+BATCH_BYTES = 16 * 1024 * 1024  # after which no more is read: large packets must not outlast a transaction's time-out
+READ_AT_ONCE = 2_000  # packets
+DECIDED_AT_ONCE = 10_000  # packets, while the broker takes what was decided before
 LINGER_S = 0.05  # how long a batch may wait to fill
 QUEUE_KB = 128 * 1024  # what may wait to be sent to the broker
 CALL_S = 30.0  # time-out of each call to the broker
@@ -109,20 +119,27 @@ class Doorway:
 
     def _read(self, count: int, seconds: float) -> tuple[list[Message], dict[int, int]]:
         """What has arrived, and the offset behind the last packet of each partition whose end was reached."""
-        messages = self._consumer.consume(count, seconds)
-        errors = list(map(Message.error, messages))
-        if not any(errors):
-            return messages, {}
-        at_end = {}
-        for message, error in zip(messages, errors, strict=True):
-            if error is not None:
-                if not is_end(error):
-                    raise KafkaException(error)
-                at_end[message.partition()] = message.offset()
-        return [message for message, error in zip(messages, errors, strict=True) if error is None], at_end
+        messages: list[Message] = []
+        at_end: dict[int, int] = {}
+        size = 0
+        until = time.monotonic() + seconds
+        while True:
+            wanted = min(READ_AT_ONCE, count - len(messages))
+            portion = self._consumer.consume(wanted, max(until - time.monotonic(), 0.0))
+            errors, packets = list(map(Message.error, portion)), portion
+            if any(errors):
+                at_end |= _ends(portion, errors)
+                packets = [message for message, error in zip(portion, errors, strict=True) if error is None]
+            messages += packets
+            size += sum(map(len, packets))
+            if len(portion) < wanted or len(messages) >= count or size >= BATCH_BYTES:
+                return messages, at_end
 
     def _decide(self, messages: list[Message], known: Directory) -> None:
-        portions = [_arrivals(self._topic_id, messages[i : i + PORTION]) for i in range(0, len(messages), PORTION)]
+        portions = [
+            _arrivals(self._topic_id, messages[i : i + DECIDED_AT_ONCE])
+            for i in range(0, len(messages), DECIDED_AT_ONCE)
+        ]
         ends = self._follow(portions)
         if self._transactions:
             self._producer.begin_transaction()
@@ -186,6 +203,17 @@ class Doorway:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             self._reached.pop(partition.partition, None)
+
+
+def _ends(messages: list[Message], errors: list[KafkaError | None]) -> dict[int, int]:
+    """The ends that were reached, by partition. Raises what else is wrong."""
+    ends = {}
+    for message, error in zip(messages, errors, strict=True):
+        if error is not None:
+            if not is_end(error):
+                raise KafkaException(error)
+            ends[message.partition()] = message.offset()
+    return ends
 
 
 def _must_arrive(error: object, message: Message) -> None:

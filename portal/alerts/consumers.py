@@ -33,6 +33,7 @@ class Live(AsyncJsonWebsocketConsumer):
 
     async def connect(self) -> None:
         user = self.scope["user"]
+        await self.accept()  # a browser is told no code by a socket that was never open
         if not user.is_authenticated or not user.is_active or user.organisation_id is None:
             await self.close(SIGNED_OUT)
             return
@@ -40,7 +41,6 @@ class Live(AsyncJsonWebsocketConsumer):
         self._hint = asyncio.Event()
         self._hint.set()  # the first look comes at once
         self._channel = ""
-        await self.accept()
         self._cursor = await self._first_cursor(user)
         await self.send_json({"cursor": self._cursor, "changes": []})
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep_looking())]

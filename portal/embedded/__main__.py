@@ -28,7 +28,7 @@ PEOPLE = 100
 # Alice's oxygen falls so many seconds after the simulator's start, and stays low for a quarter of an hour.
 DETERIORATION = "hypoxia:7:45:900"
 LIVE_FROM = PEOPLE // 2  # so many people with live values make a live board
-READY_WITHIN_S = 120.0
+READY_WITHIN_S = 180.0
 KEPT = ("secret-key", "logs", "mail", "valkey", "lake", "demo-password", "beat-schedule", "wellrange.sqlite3")
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,13 @@ class Supervisor:
         self._running: list[_Running] = []
         logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *parts: Part, within_s: float = 60.0) -> None:
+    def start(self, *parts: Part, within_s: float = 180.0) -> None:
         """Start these parts together and wait until all are ready. Raises NeverReady."""
         begun = time.monotonic()
-        started = [self._start(part) for part in parts]
-        self._running += started
-        waiting = list(started)
+        waiting = []
+        for part in parts:
+            self._running.append(self._start(part))
+            waiting.append(self._running[-1])
         while waiting:
             for running in list(waiting):
                 if running.process.poll() is not None:
@@ -94,6 +96,7 @@ class Supervisor:
 
     def _after_death(self, running: _Running, now: float) -> _Running:
         if running.again_at == 0:
+            self._signal(running, signal.SIGKILL)  # whatever it has left of its group
             steady = now - running.started > STEADY_S
             failures = 0 if steady else running.failures
             wait = min(FIRST_WAIT_S * 2**failures, LONGEST_WAIT_S)
@@ -120,7 +123,7 @@ class Supervisor:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C comes to us, and we stop the parts in order
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
             )
         return _Running(part, process, time.monotonic())
 
@@ -133,6 +136,11 @@ class Supervisor:
             os.killpg(running.process.pid, number)
 
 
-def _die_with_parent() -> None:
-    """Linux ends the child when we are killed without a chance to stop it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with(parent: int) -> None:
+    """Linux kills the child when we are killed without a chance to stop it.
+
+    Not SIGTERM: with broker and Redis gone in the same moment, a part may wait for them for ever.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before we could ask
+        os._exit(1)

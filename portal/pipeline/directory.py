@@ -59,7 +59,8 @@ class LiveDirectory:
 
 def load() -> Directory:
     """The whole directory as the database has it now."""
-    return directory(Device.objects.values_list("device_id", flat=True), _belongings(), _persons())
+    belongings = list(_belongings())  # first: whom and what they name is then among what is read after them
+    return directory(Device.objects.values_list("device_id", flat=True), belongings, _persons())
 
 
 def _persons() -> Iterable[Person]:

@@ -16,6 +16,7 @@ latest values and the hint to open pages -> checkpoint of the windows -> Kafka o
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 MESSAGES_AT_ONCE = 200
 LINGER_S = 0.05  # how long a reading may wait for company
+TOPIC_LOOK_S = 30.0  # how often it is asked whether the topic still is the same
 SETTLE_S = 1.0  # how often position, checkpoint and offset follow when nothing was decided
 CALL_S = 30.0
 REBUILT_FROM = timedelta(days=1)  # how much of the log is read when there is no checkpoint
@@ -51,6 +53,10 @@ UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow says of bytes that are
 
 class OwnerChanged(Exception):
     """Another watcher has this partition now: this process must end without having decided anything more."""
+
+
+class TopicMadeAnew(Exception):
+    """The topic was deleted and made again, and the client would go on at positions of the old one."""
 
 
 @dataclass(slots=True)
@@ -68,7 +74,7 @@ class Watch:
 
     def __init__(self, bootstrap: str, *, owner: str, group: str = "watcher") -> None:
         self._bootstrap, self._owner = bootstrap, owner
-        self._topic_id = ""
+        self._topic_id, self._topic_seen = "", time.monotonic()
         self._partitions: dict[int, Watched] = {}
         self._changed_terms = LiveTerms()
         self._terms = Terms([])
@@ -79,7 +85,7 @@ class Watch:
         self._consumer.subscribe([ADMITTED], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Work until `stop()`. Raises OwnerChanged, or an error of the broker or the database: then end, restart."""
+        """Work until `stop()`. Raises OwnerChanged, TopicMadeAnew, or an error of broker or database: then restart."""
         try:
             while not stop():
                 self.step()
@@ -93,6 +99,7 @@ class Watch:
     def step(self) -> None:
         """One micro-batch."""
         now = datetime.now(UTC)
+        self._look_at_topic()
         self._look_at_plans(now)
         transitions, latest = self._score(*self._read())
         if transitions:
@@ -112,6 +119,14 @@ class Watch:
         if passed := self._ends.passed({p: w.next for p, w in self._partitions.items()}, now):
             with redis_may_fail():
                 progress_write("watcher", passed)
+
+    def _look_at_topic(self) -> None:
+        if not self._partitions or time.monotonic() - self._topic_seen < TOPIC_LOOK_S:
+            return
+        self._topic_seen = time.monotonic()
+        with suppress(KafkaException):  # a broker that does not answer says nothing about the topic
+            if topic_id(self._bootstrap, ADMITTED) != self._topic_id:
+                raise TopicMadeAnew(f"{ADMITTED} was deleted and made again: start at its beginning")
 
     def _look_at_plans(self, now: datetime) -> None:
         if (terms := self._changed_terms(now)) is None:
@@ -149,7 +164,7 @@ class Watch:
         self, arrived: dict[int, list[Message]], ends: dict[int, int]
     ) -> tuple[list[Transition], list[tuple[str, str, Latest]]]:
         transitions: list[Transition] = []
-        latest: list[tuple[str, str, Latest]] = []
+        taken: list[pa.Table] = []
         for partition, messages in arrived.items():
             watched = self._partitions[partition]
             known = [m for m in messages if m.offset() < watched.decided]
@@ -157,11 +172,11 @@ class Watch:
                 if some:
                     readings = _readings(some)
                     transitions += watched.ward.take(readings, decide=decide)
-                    latest += latest_of(readings)
+                    taken.append(readings)
             watched.next = messages[-1].offset() + 1
         for partition, end in ends.items():  # past the last message there may be marks of transactions
             self._partitions[partition].next = max(self._partitions[partition].next, end)
-        return transitions, latest
+        return transitions, latest_of(pa.concat_tables(taken)) if taken else []
 
     def _decide(self, transitions: list[Transition], now: datetime) -> set[int]:
         """Positions, episodes, alerts and outbox, in one transaction; the organisations to tell."""
@@ -214,7 +229,7 @@ class Watch:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take each partition over: from now on its former owner can decide nothing."""
         now = datetime.now(UTC)
-        self._topic_id = topic_id(self._bootstrap, ADMITTED)  # a topic made anew has positions of its own
+        self._topic_id, self._topic_seen = topic_id(self._bootstrap, ADMITTED), time.monotonic()
         if (terms := self._changed_terms(now)) is not None:
             self._terms = terms
         for partition in partitions:

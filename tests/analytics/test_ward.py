@@ -205,6 +205,55 @@ def test_a_restart_from_any_checkpoint_gives_the_rest_of_the_steps_and_no_other(
     assert done + again.take(table(rows[decided:])) == whole
 
 
+@settings(max_examples=30)
+@given(streams(), st.data())
+def test_any_number_of_restarts_with_any_replay_and_any_batches_gives_the_same_steps(rows, data):
+    """Also from no checkpoint at all, and across a change of plan: each life reads again what was decided before it."""
+    change = int((NOON + timedelta(seconds=data.draw(st.integers(0, 2000)))).timestamp() * 1e6)
+    before, after = {"heart_rate": Limit(None, 130, "r")}, {"heart_rate": Limit(75, None, "s")}
+    terms = Terms(
+        [
+            Term(ALICE, valid_to=change, limits=before),
+            Term(ALICE, valid_from=change, scale=2, limits=after),
+            Term(BELLA),
+        ]
+    )
+
+    def take(made, start, end, *, decide=True):
+        cuts = sorted(data.draw(st.lists(st.integers(start, end), max_size=3)))
+        batches = zip([start, *cuts], [*cuts, end], strict=True)
+        return [t for a, b in batches for t in made.take(table(rows[a:b]), decide=decide)]
+
+    def ward_of(packed, episodes):
+        made = Ward.unpacked(packed) if packed else Ward()
+        made.terms_are(terms)
+        made.open_episodes_are((s, c, level) for (s, c), level in episodes.items() if level)
+        return made
+
+    whole = ward_of(None, {}).take(table(rows))
+    decided, done, episodes, checkpoints = 0, [], {}, [(0, None)]
+    for life in range(data.draw(st.integers(1, 4)), 0, -1):
+        kept, packed = data.draw(st.sampled_from(checkpoints))
+        made = ward_of(packed, episodes)
+        assert take(made, kept, decided, decide=False) == []
+        end = len(rows) if life == 1 else data.draw(st.integers(decided, len(rows)))
+        steps = take(made, decided, end)
+        done += steps
+        episodes |= {(t.subject, t.cause): 0 if t.step == "ended" else t.level for t in steps}
+        decided = end
+        checkpoints.append((end, made.packed()))
+    assert done == whole
+
+
+@settings(max_examples=30)
+@given(streams(), st.data())
+def test_readings_that_come_twice_change_nothing(rows, data):
+    """A door that is at-least-once says a stretch again after a crash."""
+    start = data.draw(st.integers(0, len(rows)))
+    end = data.draw(st.integers(start, len(rows)))
+    assert run([rows[:end], rows[start:end], rows[end:]]) == run([rows])
+
+
 def test_windows_of_another_layout_are_not_taken():
     import analytics.ward as module
 

@@ -82,7 +82,7 @@ class Service:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         bootstrap = settings.KAFKA_BOOTSTRAP_SERVERS
-        _topics_make_anew(bootstrap)
+        topics_make_anew(bootstrap)
         redis_connection().flushdb()
         self._topic_id = topic_id(bootstrap, ADMITTED)
         self.sender = Sender(bootstrap)
@@ -134,7 +134,7 @@ class Service:
         wait_for("watchers share the partitions", shared)
 
 
-def _topics_make_anew(bootstrap: str) -> None:
+def topics_make_anew(bootstrap: str) -> None:
     """Empty topics, whatever other tests have left in them."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     old = [name for name in (READINGS, ADMITTED, REFUSED) if name in admin.list_topics(timeout=30).topics]

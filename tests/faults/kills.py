@@ -1,0 +1,175 @@
+"""What happens to doors and archive tasks while packets come in, and what has become of each packet afterwards."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from django.conf import settings
+
+from ingestion.lake import readings_url
+from tests.faults.balance import Balance, balance, entries_of_refused, rows_of_lake
+from tests.faults.command import Say
+from tests.faults.evidence import Admitted, Parquet
+from tests.faults.pipeline import OVERTAKEN, Part, Pipeline, wait_for
+from tests.faults.traffic import Traffic, ward
+
+TRIES = 12  # kills at most for each that must hit
+
+
+@dataclass(frozen=True, slots=True)
+class Kills:
+    """How many were tried, and how many have hit."""
+
+    tried: int
+    hit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    door: Kills
+    archiver: Kills
+    door_errors: int
+    packets_per_s: float
+    guarded: Balance
+    unguarded: Balance
+
+    def is_well(self, kills: int) -> bool:
+        """Enough has hit, every packet is there once, and the checker fails where it must."""
+        enough = self.door.hit >= kills and self.archiver.hit >= kills
+        return enough and not self.door_errors and self.guarded.is_even and bool(self.unguarded.doubled)
+
+    def figures(self) -> dict[str, object]:
+        return {
+            "door_kills": self.door.tried,
+            "door_kills_that_hit": self.door.hit,
+            "archiver_kills": self.archiver.tried,
+            "archiver_kills_that_hit": self.archiver.hit,
+            "door_errors": self.door_errors,
+            "packets_per_s": round(self.packets_per_s),
+            **self.guarded.figures(),
+            "unguarded": self.unguarded.figures(),
+        }
+
+
+def run(folder: Path, *, kills: int, packets: int, rate: float, say: Say = lambda what: None) -> Report:
+    """The whole story on empty topics: see `tests.faults.exactly_once`. The people must be there (`people_make`)."""
+    with Pipeline(folder) as pipeline:
+        say("a door and a worker run")
+        traffic = Traffic(pipeline.bootstrap, ward(), rate).start()
+        with ThreadPoolExecutor() as pool:
+            doors = pool.submit(_doors, pipeline, kills, say)
+            archivers = pool.submit(_archivers, pipeline, kills, say)
+            door, (archiver, worker) = doors.result(), archivers.result()
+        wait_for("a task freezes that will have no position check", lambda: _frozen(pipeline, worker))
+        wait_for("enough packets are sent", lambda: len(traffic.sent) >= packets, seconds=packets / rate + 60)
+        traffic.stop()
+        guarded = _balance(pipeline, traffic)
+        say(f"with the position check: {guarded.figures()}")
+        _wake(pipeline, worker, "readings archived")
+        unguarded = _balance(pipeline, traffic)
+        say(f"without it: {unguarded.figures()}")
+        errors = pipeline.said("door").count("Traceback")
+    return Report(door, archiver, errors, len(traffic.sent) / traffic.seconds, guarded, unguarded)
+
+
+def _balance(pipeline: Pipeline, traffic: Traffic) -> Balance:
+    wait_for("every packet is decided", pipeline.decided)
+    wait_for("everything admitted is archived", pipeline.archived)
+    lake = Path(readings_url(str(pipeline.lake)))
+    return balance(traffic.sent, pipeline.readings_id, rows_of_lake(lake), entries_of_refused(pipeline.bootstrap))
+
+
+# --- doors ---
+
+
+def _doors(pipeline: Pipeline, kills: int, say: Say) -> Kills:
+    admitted = Admitted(pipeline.bootstrap)
+    tried = hit = 0
+    other = None
+    while hit < kills and tried < kills * TRIES:
+        if other is None and hit >= kills / 2:
+            other = _second_door(pipeline)
+            say("a second door has joined")
+        tried += 1
+        aborted = _kill_door(pipeline, admitted)
+        hit += bool(aborted)
+        say(f"door killed: {aborted} aborted records")
+    admitted.close()
+    _leave(pipeline, other or _second_door(pipeline))
+    say("the second door has left")
+    return Kills(tried, hit)
+
+
+def _kill_door(pipeline: Pipeline, admitted: Admitted) -> int:
+    """Kill the door as soon as it has written something, and start it again; how many records it never committed."""
+    before = len(admitted.aborted())
+    admitted.wait_for_next()
+    pipeline.door.process.kill()
+    pipeline.door.process.wait()
+    pipeline.door = pipeline.start_door()
+    return len(admitted.aborted()) - before
+
+
+def _second_door(pipeline: Pipeline) -> Part:
+    door, partitions = pipeline.start_door("2"), settings.READINGS_PARTITIONS
+    shares = [partitions // 2, partitions - partitions // 2]
+    wait_for("two doors share the partitions", lambda: pipeline.door_members() == shares)
+    return door
+
+
+def _leave(pipeline: Pipeline, door: Part) -> None:
+    door.process.terminate()
+    if (code := door.process.wait(60)) != 0:
+        raise RuntimeError(f"the second door left with {code}: {door.said()[-2000:]}")
+    partitions = settings.READINGS_PARTITIONS
+    wait_for("the first door has all partitions again", lambda: pipeline.door_members() == [partitions])
+
+
+# --- archive tasks ---
+
+
+def _archivers(pipeline: Pipeline, kills: int, say: Say) -> tuple[Kills, Part]:
+    """Also the worker whose next task will freeze, and have no position check when it is woken."""
+    table = Path(readings_url(str(pipeline.lake)))
+    wait_for("the first rows are archived", lambda: list(table.glob("*/*/*.parquet")))
+    parquet = Parquet(table)
+    tried = hit = 0
+    while hit < kills and tried < kills * TRIES:
+        tried += 1
+        unnamed = _kill_archiver(pipeline, parquet)
+        hit += bool(unnamed)
+        say(f"archive task killed: {len(unnamed)} files that no commit names")
+    worker = pipeline.start_worker("tests.faults.frozen_worker")
+    wait_for("a task freezes", lambda: _frozen(pipeline, worker))
+    commits = _commits(table)
+    wait_for("another task takes over", lambda: _commits(table) > commits)
+    _wake(pipeline, worker, OVERTAKEN)
+    say("an archive task that was overtaken while it was frozen was refused")
+    return Kills(tried, hit), worker
+
+
+def _kill_archiver(pipeline: Pipeline, parquet: Parquet) -> set[str]:
+    """Kill the archive task as soon as it has written a file; which files it never committed."""
+    wait_for("a task process", lambda: pipeline.task_process(pipeline.worker))
+    task = pipeline.task_process(pipeline.worker)
+    assert task is not None
+    written = parquet.wait_for_next(task.kill)
+    wait_for("another task process", lambda: pipeline.task_process(pipeline.worker) not in (None, task))
+    return written & parquet.unnamed()
+
+
+def _frozen(pipeline: Pipeline, worker: Part) -> bool:
+    task = pipeline.task_process(worker)
+    return task is not None and task.status() == psutil.STATUS_STOPPED
+
+
+def _wake(pipeline: Pipeline, worker: Part, its_last_words: str) -> None:
+    task = pipeline.task_process(worker)
+    assert task is not None
+    task.resume()
+    wait_for("the woken task ends", lambda: its_last_words in worker.said())
+
+
+def _commits(table: Path) -> int:
+    return sum(1 for _ in table.glob("_delta_log/*.json"))

@@ -1,0 +1,197 @@
+"""The pipeline as it runs for real: doors and Celery workers, each a process that can be killed."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, topic_id, topics_create
+from ingestion.lake import open_readings, position
+from portal.accounts.models import User
+from portal.consent.models import Purpose
+from portal.consent.services import consent_record
+from portal.devices.models import Device
+from portal.devices.services import device_add
+from portal.embedded.seed import seed
+from portal.people.models import Organisation, Patient
+from portal.pipeline.latest import connection as redis_connection
+from portal.pipeline.tasks import archive_share
+from tests.servers.process import run
+
+ROOT = Path(__file__).resolve().parents[2]
+PEOPLE = 20  # the last of them has withdrawn consent
+WITHDRAWN = f"device_{PEOPLE}"
+UNASSIGNED = "device_in_the_cupboard"
+ARCHIVE_EVERY_S = 0.5
+OVERTAKEN = "another task archived share 0"  # what a task says that the table refused
+
+
+def wait_for(what: str, true: Callable[[], object], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.1)
+
+
+def people_make() -> None:
+    """The demo's people in an empty database, each with five devices; one has withdrawn, one device is nobody's."""
+    now = timezone.now()
+    seed(now - timedelta(days=1), PEOPLE)
+    withdrawn = Patient.objects.get(assignments__device__device_id=WITHDRAWN)
+    admin = User.objects.get(username="admin")
+    consent_record(patient=withdrawn, purpose=Purpose.CARE, given=False, by=admin, now=now)
+    spare = Device(organisation=Organisation.objects.get(), device_id=UNASSIGNED, kind=Device.Kind.WATCH)
+    device_add(device=spare, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A process of the pipeline and what it says."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Pipeline:
+    """Enter it and a door and a worker for the lake run, on empty topics and an empty lake.
+
+    An archive task is due every ARCHIVE_EVERY_S, as from Celery's beat.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.lake = folder, folder / "lake"
+        self.bootstrap = settings.KAFKA_BOOTSTRAP_SERVERS
+        self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        self._parts: list[Part] = []
+        self._stack = contextlib.ExitStack()
+        self._over = threading.Event()
+
+    def __enter__(self) -> "Pipeline":
+        self._topics_make_anew()
+        redis_connection().flushdb()
+        self.readings_id = topic_id(self.bootstrap, READINGS)
+        self.admitted_id = topic_id(self.bootstrap, ADMITTED)
+        self._env = _environment(self.folder)
+        with contextlib.ExitStack() as stack:
+            self._stack = stack
+            self.door = self.start_door()
+            self.worker = self.start_worker()
+            clock = threading.Thread(target=self._wake, daemon=True)
+            clock.start()
+            stack.callback(clock.join)
+            stack.callback(self._over.set)
+            wait_for("the door has its partitions", lambda: self.door_members() == [settings.READINGS_PARTITIONS])
+            self._stack = stack.pop_all()
+        return self
+
+    def _wake(self) -> None:
+        while not self._over.wait(ARCHIVE_EVERY_S):
+            archive_share.apply_async(kwargs={"share": 0, "shares": 1}, expires=ARCHIVE_EVERY_S)
+
+    def __exit__(self, *_: object) -> None:
+        for part in self._parts:  # nothing of theirs is wanted any more: no need to stop one after the other
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(part.process.pid, signal.SIGKILL)
+        self._stack.close()
+        redis_connection().flushdb()
+
+    def _run(self, name: str, command: list[str]) -> Part:
+        log = self.folder / f"{len(self._parts):03d}-{name}.log"
+        part = Part(run(self._stack, command, log, env=self._env, cwd=ROOT), log)
+        self._parts.append(part)
+        return part
+
+    def said(self, of: str = "") -> str:
+        """What all parts have said, or those with `of` in their name."""
+        return "".join(part.said() for part in self._parts if of in part.log.name)
+
+    # --- doors ---
+
+    def start_door(self, name: str = "1") -> Part:
+        return self._run(f"door-{name}", [sys.executable, "manage.py", "run_door", "--name", name])
+
+    def door_members(self) -> list[int]:
+        """How many partitions each member of the doors' group has, fewest first."""
+        found = self._admin.describe_consumer_groups(["door"], request_timeout=10)["door"].result()
+        return sorted(len(m.assignment.topic_partitions) for m in found.members if m.assignment is not None)
+
+    def decided(self) -> bool:
+        """Whether the doors have decided every packet that has arrived."""
+        consumer = Consumer(consumer_config(self.bootstrap, "door"))  # asks for the group's offsets and joins nothing
+        places = [TopicPartition(READINGS, p) for p in range(settings.READINGS_PARTITIONS)]
+        try:
+            committed = consumer.committed(places, timeout=30)
+            ends = [consumer.get_watermark_offsets(p, timeout=30)[1] for p in places]
+        finally:
+            consumer.close()
+        return all(max(place.offset, 0) == end for place, end in zip(committed, ends, strict=True))
+
+    # --- archive tasks ---
+
+    def start_worker(self, application: str = "portal") -> Part:
+        """A Celery worker for the lake; with another application than ours, one that a test prepared."""
+        name = f"worker-{len(self._parts)}"
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        options = ["-Q", "lake", "-c", "1", "-n", f"{name}@%h", "-l", "INFO", *quiet]
+        celery = [sys.executable, "-m", "celery", "-A", application, "--workdir", str(ROOT)]
+        return self._run(name, [*celery, "worker", *options])
+
+    def task_process(self, worker: Part) -> psutil.Process | None:
+        """The process in which this worker's tasks run, if there is one at the moment."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(worker.process.pid).children()
+            return children[0] if children else None
+        return None
+
+    def archived(self) -> bool:
+        """Whether everything that was admitted lies in the lake."""
+        consumer = Consumer(consumer_config(self.bootstrap, "nobody"))
+        places = [TopicPartition(ADMITTED, p) for p in range(settings.ADMITTED_PARTITIONS)]
+        try:
+            ends = [consumer.get_watermark_offsets(p, timeout=30)[1] for p in places]
+        finally:
+            consumer.close()
+        table = open_readings(str(self.lake))
+        return all((position(table, self.admitted_id, p) or 0) == end for p, end in enumerate(ends))
+
+    def _topics_make_anew(self) -> None:
+        """Empty topics, whatever other tests have left in them."""
+        old = [t for t in (READINGS, ADMITTED, REFUSED) if t in self._admin.list_topics(timeout=30).topics]
+        for gone in (self._admin.delete_topics(old) if old else {}).values():
+            gone.result()
+        wait_for("the old topics are gone", lambda: not set(old) & set(self._admin.list_topics(timeout=30).topics))
+        topics_create(self.bootstrap, readings=settings.READINGS_PARTITIONS, admitted=settings.ADMITTED_PARTITIONS)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    database = urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+        "DATABASE_URL": database.geturl(),
+        "REDIS_URL": settings.REDIS_URL,
+        "VAR_DIR": str(folder),
+        "LAKE_URL": str(folder / "lake"),
+        "READINGS_PARTITIONS": str(settings.READINGS_PARTITIONS),
+        "ADMITTED_PARTITIONS": str(settings.ADMITTED_PARTITIONS),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -26,8 +26,8 @@ from stack import broker, database, folder, people, said, settings
 
 from ingestion.kafka import READINGS
 from portal.embedded.__main__ import portal_parts
-from portal.embedded.servers import free_port
 from portal.embedded.supervisor import Supervisor
+from tests.servers.missing import free_port
 from tests.servers.redis import redis
 
 PER_S = 500  # readings of other people

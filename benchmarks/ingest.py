@@ -194,16 +194,17 @@ def _door(address: str, ready: Event, go: Event, stop: Event) -> None:
 
     known = LiveDirectory()
     known(datetime.now(UTC))
-    ready.set()
-    go.wait()
-    Doorway(
+    door = Doorway(
         address,
         name="benchmark",
         transactions=settings.KAFKA_TRANSACTIONS,
         admitted_partitions=PARTITIONS,
         known=known,
         progress=lambda passed: None,
-    ).run(stop.is_set)
+    )
+    ready.set()
+    go.wait()
+    door.run(stop.is_set)
 
 
 def _archiver(address: str, folder: str, count: int, ready: Event, go: Event, done: Event) -> None:

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 20_000  # packets at most in one transaction
 BATCH_BYTES = 16 * 1024 * 1024  # after which no more is read: large packets must not outlast a transaction's time-out
-PORTION = 2_000  # packets read at once
+READ_AT_ONCE = 2_000  # packets
+DECIDED_AT_ONCE = 10_000  # packets, while the broker takes what was decided before
 LINGER_S = 0.05  # how long a batch may wait to fill
 QUEUE_KB = 128 * 1024  # what may wait to be sent to the broker
 CALL_S = 30.0  # time-out of each call to the broker
@@ -123,7 +124,7 @@ class Doorway:
         size = 0
         until = time.monotonic() + seconds
         while True:
-            wanted = min(PORTION, count - len(messages))
+            wanted = min(READ_AT_ONCE, count - len(messages))
             portion = self._consumer.consume(wanted, max(until - time.monotonic(), 0.0))
             errors, packets = list(map(Message.error, portion)), portion
             if any(errors):
@@ -135,21 +136,20 @@ class Doorway:
                 return messages, at_end
 
     def _decide(self, messages: list[Message], known: Directory) -> None:
-        arrivals = _arrivals(self._topic_id, messages)
-        ends = {}
-        for partition in np.unique(arrivals.partitions).tolist():
-            offsets = arrivals.offsets[arrivals.partitions == partition]
-            if offsets[0] < self._reached.get(partition, FOREVER) or (np.diff(offsets) <= 0).any():
-                raise PartitionMoved(f"partition {partition} was given away while it was being read")
-            ends[partition] = int(offsets[-1]) + 1
-        outcome = sort_out(arrivals, known)
+        portions = [
+            _arrivals(self._topic_id, messages[i : i + DECIDED_AT_ONCE])
+            for i in range(0, len(messages), DECIDED_AT_ONCE)
+        ]
+        ends = self._follow(portions)
         if self._transactions:
             self._producer.begin_transaction()
-        for partition, readings in by_partition(outcome.admitted, self._partitions):
-            for value in to_messages(readings):
-                self._produce(ADMITTED, value, partition)
-        for entry in outcome.refused:
-            self._produce(REFUSED, entry)
+        for arrivals in portions:
+            outcome = sort_out(arrivals, known)
+            for partition, readings in by_partition(outcome.admitted, self._partitions):
+                for value in to_messages(readings):
+                    self._produce(ADMITTED, value, partition)
+            for entry in outcome.refused:
+                self._produce(REFUSED, entry)
         positions = [TopicPartition(READINGS, p, end) for p, end in ends.items()]
         if self._transactions:
             group = self._consumer.consumer_group_metadata()
@@ -160,6 +160,18 @@ class Doorway:
                 raise TimeoutError("the broker did not take a batch in time")
             self._consumer.commit(offsets=positions, asynchronous=False)
         self._reach(ends)
+
+    def _follow(self, portions: list[Arrivals]) -> dict[int, int]:
+        """The offset behind the last packet of each partition. Raises PartitionMoved if they do not follow on."""
+        partitions = np.concatenate([arrivals.partitions for arrivals in portions])
+        offsets = np.concatenate([arrivals.offsets for arrivals in portions])
+        ends = {}
+        for partition in np.unique(partitions).tolist():
+            of_partition = offsets[partitions == partition]
+            if of_partition[0] < self._reached.get(partition, FOREVER) or (np.diff(of_partition) <= 0).any():
+                raise PartitionMoved(f"partition {partition} was given away while it was being read")
+            ends[partition] = int(of_partition[-1]) + 1
+        return ends
 
     def _reach(self, ends: dict[int, int]) -> None:
         self._reached |= {p: end for p, end in ends.items() if p in self._reached}

@@ -164,7 +164,7 @@ class Watch:
         self, arrived: dict[int, list[Message]], ends: dict[int, int]
     ) -> tuple[list[Transition], list[tuple[str, str, Latest]]]:
         transitions: list[Transition] = []
-        latest: list[tuple[str, str, Latest]] = []
+        taken: list[pa.Table] = []
         for partition, messages in arrived.items():
             watched = self._partitions[partition]
             known = [m for m in messages if m.offset() < watched.decided]
@@ -172,11 +172,11 @@ class Watch:
                 if some:
                     readings = _readings(some)
                     transitions += watched.ward.take(readings, decide=decide)
-                    latest += latest_of(readings)
+                    taken.append(readings)
             watched.next = messages[-1].offset() + 1
         for partition, end in ends.items():  # past the last message there may be marks of transactions
             self._partitions[partition].next = max(self._partitions[partition].next, end)
-        return transitions, latest
+        return transitions, latest_of(pa.concat_tables(taken)) if taken else []
 
     def _decide(self, transitions: list[Transition], now: datetime) -> set[int]:
         """Positions, episodes, alerts and outbox, in one transaction; the organisations to tell."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.db import connection
@@ -74,13 +75,15 @@ class Part:
 class Pipeline:
     """Enter it and a door and a worker for the lake run, on empty topics and an empty lake.
 
-    An archive task is due every ARCHIVE_EVERY_S, as from Celery's beat.
+    An archive task is due every ARCHIVE_EVERY_S, as from Celery's beat, and a door that has ended is started again, as
+    by any supervisor.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.lake = folder, folder / "lake"
         self.bootstrap = settings.KAFKA_BOOTSTRAP_SERVERS
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        self.doors: dict[str, Part] = {}
         self._parts: list[Part] = []
         self._stack = contextlib.ExitStack()
         self._over = threading.Event()
@@ -93,19 +96,22 @@ class Pipeline:
         self._env = _environment(self.folder)
         with contextlib.ExitStack() as stack:
             self._stack = stack
-            self.door = self.start_door()
+            self.start_door("1")
             self.worker = self.start_worker()
-            clock = threading.Thread(target=self._wake, daemon=True)
-            clock.start()
-            stack.callback(clock.join)
+            supervisor = threading.Thread(target=self._tend, daemon=True)
+            supervisor.start()
+            stack.callback(supervisor.join)
             stack.callback(self._over.set)
             wait_for("the door has its partitions", lambda: self.door_members() == [settings.READINGS_PARTITIONS])
             self._stack = stack.pop_all()
         return self
 
-    def _wake(self) -> None:
+    def _tend(self) -> None:
         while not self._over.wait(ARCHIVE_EVERY_S):
             archive_share.apply_async(kwargs={"share": 0, "shares": 1}, expires=ARCHIVE_EVERY_S)
+            for name, part in list(self.doors.items()):
+                if part.process.poll() is not None:
+                    self.start_door(name)
 
     def __exit__(self, *_: object) -> None:
         for part in self._parts:  # nothing of theirs is wanted any more: no need to stop one after the other
@@ -126,12 +132,26 @@ class Pipeline:
 
     # --- doors ---
 
-    def start_door(self, name: str = "1") -> Part:
-        return self._run(f"door-{name}", [sys.executable, "manage.py", "run_door", "--name", name])
+    def start_door(self, name: str) -> None:
+        self.doors[name] = self._run(f"door-{name}", [sys.executable, "manage.py", "run_door", "--name", name])
+
+    def dismiss_door(self, name: str) -> int:
+        """Ask a door to leave; its exit code."""
+        part = self.doors.pop(name)
+        part.process.terminate()
+        return part.process.wait(60)
+
+    def door_errors(self) -> int:
+        """How often a door has ended by itself, other than for want of the broker."""
+        said = self.said("door")
+        return said.count("Traceback") - len(re.findall(r"^cimpl.KafkaException", said, re.MULTILINE))
 
     def door_members(self) -> list[int]:
-        """How many partitions each member of the doors' group has, fewest first."""
-        found = self._admin.describe_consumer_groups(["door"], request_timeout=10)["door"].result()
+        """How many partitions each member of the doors' group has, fewest first; none while nobody can say."""
+        try:
+            found = self._admin.describe_consumer_groups(["door"], request_timeout=10)["door"].result()
+        except KafkaException:  # the coordinator of a group that is just being made, or moves
+            return []
         return sorted(len(m.assignment.topic_partitions) for m in found.members if m.assignment is not None)
 
     def decided(self) -> bool:

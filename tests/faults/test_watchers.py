@@ -1,7 +1,6 @@
 """The short form of `python -m tests.faults.watchers`: the same rounds, with all watchers dying at once."""
 
 import pytest
-from django.core.management import call_command
 
 from tests.faults import watch_rounds as rounds
 from tests.faults.watch_service import Service
@@ -10,14 +9,6 @@ from tests.portal.conftest import make_cast
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.postgres]
 
 KILLED_AT = ("after_score", "after_database", "after_announce", "after_checkpoint", "after_offset")
-
-
-@pytest.fixture(scope="module")
-def transactional_db(django_db_setup, django_db_blocker):
-    """In place of pytest-django's: the processes live through all rounds, and so does what is in the database."""
-    with django_db_blocker.unblock():
-        yield
-        call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture(scope="module")

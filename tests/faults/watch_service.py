@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,21 +16,12 @@ from django.db import connection
 from ingestion.kafka import ADMITTED, READINGS, REFUSED, topic_id, topics_create
 from portal.pipeline.latest import connection as redis_connection
 from portal.pipeline.models import WatchPosition
+from tests.faults.pipeline import ROOT, wait_for
 from tests.faults.watch_people import Sender
 from tests.faults.watch_witness import Mailbox, OpenPage
 from tests.portal.conftest import Cast
 from tests.servers.missing import free_port, listens
 from tests.servers.process import run
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def wait_for(what: str, true: Callable[[], object], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.05)
 
 
 class Watcher:

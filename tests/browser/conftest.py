@@ -1,7 +1,7 @@
 """A real browser against the real portal: pages and live socket over ASGI, on the test database and a small lake.
 
-One browser and one server serve all tests of a worker. Whatever a page does, it must break no rule of the content
-security policy and write no error to the console: that is looked at after every test.
+One server serves all tests of a worker, one browser those of a file. Whatever a page does, it must break no rule of
+the content security policy and write no error to the console: that is looked at after every test.
 """
 
 import os
@@ -62,8 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for the whole session: Playwright's event loop would stay in the way of every other test of this worker."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=os.environ["TEST_CHROMIUM"], args=list(FLAGS))
         yield chromium

@@ -26,7 +26,7 @@ from portal.embedded.supervisor import NeverReady, Part, Supervisor
 ROOT = Path(__file__).resolve().parent.parent.parent
 PEOPLE = 100
 # Alice's oxygen falls so many seconds after the simulator's start, and stays low for a quarter of an hour.
-DETERIORATION = "hypoxia:7:45:900"
+DETERIORATION = "hypoxia:7:35:900"
 LIVE_FROM = PEOPLE // 2  # so many people with live values make a live board
 READY_WITHIN_S = 180.0
 KEPT = ("secret-key", "logs", "mail", "valkey", "lake", "demo-password", "beat-schedule", "wellrange.sqlite3")

@@ -1,7 +1,8 @@
 """Take the pictures of the documents from a demo that has just started: `.venv/bin/python docs/screenshots.py`.
 
-Bob's board must be open before Alice gets worse, half a minute after the demo is ready: the alert is awaited on the open
-page, without a reload. PORT and VAR_DIR are those of the demo; Chromium is found on the PATH or named by TEST_CHROMIUM.
+Bob's board must be open before Alice gets worse, half a minute after the demo is ready: the alert is awaited on the
+open page, without a reload. PORT and VAR_DIR are those of the demo; Chromium is found on the PATH or named by
+TEST_CHROMIUM.
 """
 
 import os

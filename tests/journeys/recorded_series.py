@@ -13,6 +13,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -126,14 +127,18 @@ def charted(get: Get, patient: Any, series: Series, zone: ZoneInfo) -> str | Non
     status, page = get(f"{address}?{urlencode({**period, 'vital': series.vitals}, doseq=True)}")
     if status != 200:
         return f"the page answers {status}"
+    asked = re.search(r'data-charts="([^"]+)"', page)
+    if asked is None:
+        return "the page has no charts"
+    status, text = get(asked[1].replace("&amp;", "&"))
+    if status != 200:
+        return f"the charts answer {status}: {text[:100]}"
+    drawn = json.loads(text)["charts"]
     for vital in series.vitals:
-        if f"{address}chart.json?vital={vital}&" not in page.replace("&amp;", "&"):
-            return f"the page has no chart of {vital}"
-        status, text = get(f"{address}chart.json?{urlencode({**period, 'vital': vital})}")
         count = len(series.table) - series.table[vital].null_count
-        if status != 200 or json.loads(text)["count"] != count:
-            return f"the chart of {vital} answers {status} and does not have {count} readings: {text[:100]}"
-        mean = next(trace for trace in json.loads(text)["figure"]["data"] if trace["name"] == "mean")
+        if vital not in drawn or drawn[vital]["count"] != count:
+            return f"the chart of {vital} does not have {count} readings"
+        mean = next(trace for trace in drawn[vital]["figure"]["data"] if trace["name"] == "mean")
         if not any(y is not None for y in mean["y"]):
             return f"the chart of {vital} draws nothing"
     return None

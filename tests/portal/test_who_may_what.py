@@ -167,5 +167,6 @@ async def test_the_live_socket_is_closed_to_who_is_not_signed_in():
     scope["headers"] = [(b"origin", b"http://localhost"), (b"host", b"localhost")]
     socket = ApplicationCommunicator(application, scope)
     await socket.send_input({"type": "websocket.connect"})
+    assert (await socket.receive_output(timeout=10))["type"] == "websocket.accept"  # else a browser hears no code
     told = await socket.receive_output(timeout=10)
     assert (told["type"], told["code"]) == ("websocket.close", SIGNED_OUT)

@@ -92,6 +92,7 @@ def _doors(pipeline: Pipeline, kills: int, say: Say) -> Kills:
         if "2" not in pipeline.doors and hit >= kills / 2:
             _second_door_joins(pipeline)
             say("a second door has joined")
+        _doors_are_at_work(pipeline)  # a door that has just come, and has no partitions yet, cannot be hit
         tried += 1
         aborted = _kill_door(pipeline, admitted)
         hit += bool(aborted)
@@ -120,8 +121,12 @@ def _kill_door(pipeline: Pipeline, admitted: Admitted) -> int:
 def _second_door_joins(pipeline: Pipeline) -> None:
     if "2" not in pipeline.doors:
         pipeline.start_door("2")
-    shares = [PARTITIONS // 2, PARTITIONS - PARTITIONS // 2]
-    wait_for("two doors share the partitions", lambda: pipeline.door_members() == shares)
+    _doors_are_at_work(pipeline)
+
+
+def _doors_are_at_work(pipeline: Pipeline) -> None:
+    shares = [PARTITIONS] if len(pipeline.doors) == 1 else [PARTITIONS // 2, PARTITIONS - PARTITIONS // 2]
+    wait_for("the doors share the partitions", lambda: pipeline.door_members() == shares)
 
 
 # --- archive tasks ---

@@ -140,6 +140,7 @@ CELERY_BEAT_SCHEDULE = {
         for share in range(ARCHIVE_SHARES)
     },
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
+    "overdue": {"task": "portal.alerts.tasks.overdue", "schedule": 5.0, "options": {"expires": 5.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }
 

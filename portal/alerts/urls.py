@@ -5,5 +5,6 @@ from portal.alerts import views
 urlpatterns = [
     path("alerts/", views.alert_list, name="alerts"),
     path("alerts/<int:pk>/", views.alert, name="alert"),
+    path("shift/", views.shift, name="shift"),
     path("alerts/<int:pk>/answer/", views.answer, name="alert-answer"),
 ]

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 
 from ingestion.vitals import NUMBERS, VITALS
 from portal.accounts.models import User
+from portal.alerts.handover import hand_overs_of
 from portal.alerts.selectors import alerts_for, cursor_of
 from portal.charts.periods import CHOICES, BadPeriod, period_of
 from portal.charts.tables import tables_of
@@ -64,6 +65,7 @@ def board(request: HttpRequest) -> HttpResponse:
         "groups": [(name, label, sum(map(belongs, everybody))) for name, (label, belongs) in GROUPS.items()],
         "unanswered": sum(map(GROUPS["unanswered"][1], everybody)),
         "patients": [b for b in everybody if GROUPS[show][1](b) and search.casefold() in b.patient.name.casefold()],
+        "hand_overs": hand_overs_of(request.user),
         **_delay(now),
     }
     return render(request, "people/_board.html" if request.htmx else "people/board.html", context)

@@ -125,7 +125,10 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "care"
-CELERY_TASK_ROUTES = {"portal.pipeline.tasks.archive_share": {"queue": "lake"}}
+CELERY_TASK_ROUTES = {
+    "portal.pipeline.tasks.archive_share": {"queue": "lake"},
+    "portal.monitoring.tasks.preview_make": {"queue": "lake"},
+}
 ARCHIVE_SHARES = env.int("ARCHIVE_SHARES", default=1)
 ARCHIVE_EVERY_S = env.float("ARCHIVE_EVERY_S", default=5.0)
 # An entry that could not run in time expires: the next one does its work.

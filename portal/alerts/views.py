@@ -1,7 +1,7 @@
 """Alerts: the list, one with its evidence and its life, and the answers to it; and a clinician's own shift."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from ingestion.vitals import VITALS
 from portal.alerts.answers import AlertConflict, alert_acknowledge, alert_close, alert_note, alert_snooze
+from portal.alerts.burden import burden_of
 from portal.alerts.forms import HandOverForm, QuietHoursForm, ResponseForm, SnoozeForm
 from portal.alerts.handover import hand_overs_of, shift_hand_over, shift_take_back
 from portal.alerts.models import Alert
@@ -23,6 +24,7 @@ from portal.alerts.wording import cause_label, plain_sentence, sentence, value_t
 from portal.monitoring.selectors import plan_of
 
 SHOWN = 200
+BURDEN_DAYS = (7, 30, 90)
 
 
 @login_required
@@ -109,6 +111,20 @@ def shift(request: HttpRequest) -> HttpResponse:
         "mine": next((h for h in handed_over if h.giver_id == request.user.pk), None),
     }
     return render(request, "alerts/shift.html", context, status=422 if request.method == "POST" else 200)
+
+
+@login_required
+@never_cache
+def burden(request: HttpRequest) -> HttpResponse:
+    """How many alerts the teams of this clinician get, and what becomes of them."""
+    if not request.user.is_clinician:
+        raise PermissionDenied("The burden is shown to clinicians.")
+    asked = request.GET.get("days", "")
+    days = int(asked) if asked.isdecimal() and int(asked) in BURDEN_DAYS else BURDEN_DAYS[1]
+    now = timezone.now()
+    patient_days, rows = burden_of(request.user, now - timedelta(days=days), now)
+    context = {"days": days, "choices": BURDEN_DAYS, "patient_days": patient_days, "rows": rows}
+    return render(request, "alerts/burden.html", context)
 
 
 def _find(request: HttpRequest, pk: int) -> Alert:

@@ -140,3 +140,16 @@ class PlanContact(models.Model):
 
     class Meta:
         ordering = ["pk"]
+
+
+class Preview(models.Model):
+    """What would have fired in the last 30 days under limits that somebody thinks of: asked for, and its result."""
+
+    patient = models.ForeignKey("people.Patient", on_delete=models.CASCADE, related_name="previews")
+    whole_team = models.BooleanField(default=False)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    asked_at = models.DateTimeField()
+    draft = models.JSONField(help_text="NEWS2, vitals and limits as they would be")
+    form = models.JSONField(help_text="The form it was asked from, to go on with")
+    done_at = models.DateTimeField(null=True)
+    result = models.JSONField(null=True)

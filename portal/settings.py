@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "portal.alerts",
     "portal.charts",
     "portal.pipeline",
+    "portal.watchdog",
     "portal.embedded",
     "allauth",
     "allauth.account",
@@ -144,6 +145,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
     "overdue": {"task": "portal.alerts.tasks.overdue", "schedule": 5.0, "options": {"expires": 5.0}},
+    "watchdog": {"task": "portal.watchdog.tasks.watch_over", "schedule": 5.0, "options": {"expires": 5.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }
 
@@ -173,6 +175,12 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Wellrange <noreply@localhost>")
+# The watchdog makes a synthetic patient ill so often, and the alert must be delivered; 0 switches it off.
+WATCHDOG_EVERY_S = env.int("WATCHDOG_EVERY_S", default=300)
+WATCHDOG_EMAIL = env.str("WATCHDOG_EMAIL", default="watchdog@localhost")  # where its alerts go
+OPERATOR_EMAILS = env.list(
+    "OPERATOR_EMAILS", default=[]
+)  # who is told when alerts stop arriving, and when they do again
 PORTAL_URL = env.str("PORTAL_URL", default="http://127.0.0.1:8000")
 
 # --- the browser ---

@@ -23,6 +23,7 @@ from portal.monitoring.selectors import plan_of
 from portal.people.models import Patient
 from portal.people.selectors import Bedside, bedsides, board_of
 from portal.pipeline.latest import monitoring_delayed, progress_read
+from portal.watchdog.services import unproven_since
 
 PATIENT_VITALS = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "weight", "glucose", "battery")
 CHARTED = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "diastolic")
@@ -129,9 +130,10 @@ def _history(request: HttpRequest, found: Patient, user: User, consented: bool, 
 
 
 def _delay(now: datetime) -> dict[str, Any]:
-    """Whether the pipeline is late, and since when, if that is known."""
+    """Whether the pipeline is late or alerts are not proven to arrive, and since when, if that is known."""
+    unproven = {"unproven_since": unproven_since(now)}
     try:
         delayed = monitoring_delayed(now)
-        return {"delayed": delayed, "reached": progress_read() if delayed else None}
+        return {"delayed": delayed, "reached": progress_read() if delayed else None, **unproven}
     except redis.RedisError:
-        return {"delayed": True, "reached": None}
+        return {"delayed": True, "reached": None, **unproven}

@@ -4,6 +4,7 @@ import math
 from datetime import date, datetime
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
 from portal.accounts.models import Role, User
@@ -15,6 +16,7 @@ from portal.monitoring.services import Draft, plan_write
 from portal.people.models import CareTeam, Organisation, Patient
 
 ORGANISATION = "Wellrange watchdog"
+NOBODY = make_password(None)  # these accounts cannot sign in
 CALM_S = 20 * 60  # an episode ends after a quarter of an hour of calm
 
 
@@ -39,7 +41,7 @@ def _responder(organisation: Organisation, team: CareTeam) -> User:
     """Who gets the watchdog's mail: an address of the operators', or one that the mail server discards."""
     user, made = User.objects.get_or_create(
         username="wellrange-watchdog",
-        defaults={"role": Role.CLINICIAN, "organisation": organisation, "password": "!"},  # nobody signs in
+        defaults={"role": Role.CLINICIAN, "organisation": organisation, "password": NOBODY},
     )
     if user.email != settings.WATCHDOG_EMAIL:
         user.email = settings.WATCHDOG_EMAIL
@@ -51,7 +53,7 @@ def _responder(organisation: Organisation, team: CareTeam) -> User:
 
 def _patient(number: int, team: CareTeam, responder: User, now: datetime) -> None:
     own = User.objects.create(
-        username=f"wellrange-watchdog-{number}", role=Role.PATIENT, organisation=team.organisation, password="!"
+        username=f"wellrange-watchdog-{number}", role=Role.PATIENT, organisation=team.organisation, password=NOBODY
     )
     patient = Patient.objects.create(
         organisation=team.organisation,

@@ -14,8 +14,10 @@ help: ## Print every target
 setup: $(STAMP) ## Make .venv from the lock
 
 $(STAMP): requirements/dev.txt
+	@command -v $(PYTHON) > /dev/null || { echo "Wellrange needs Python 3.11 or newer, and there is no $(PYTHON) here. Try: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Wellrange needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -w . || { echo "Cannot write to $(CURDIR), where .venv is to be made: make a clone of your own, or take write permission." >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@touch $(STAMP)
@@ -32,5 +34,5 @@ test: setup ## Run the whole test suite
 lint: setup ## Style, types, and which room may import which
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-lock: ## Compile requirements/*.in to hash-locked *.txt (needs uv)
-	@for set in core dev peer; do uv pip compile -q --python-version 3.11 --universal --generate-hashes requirements/$$set.in -o requirements/$$set.txt; done
+lock: ## Compile requirements/*.in to hash-locked *.txt
+	@cd requirements && for set in core dev peer; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile -q --python-version 3.11 --universal --generate-hashes $$set.in -o $$set.txt || exit 1; done

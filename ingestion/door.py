@@ -10,17 +10,20 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import repeat
 
 import numpy as np
 import pyarrow as pa
 
 from ingestion.lake import INSTANT, READING_SCHEMA
-from ingestion.reading import Decoded, Refusal, decode
+from ingestion.reading import Decoded, Refusal, decode, device_named
 
 AHEAD_AT_MOST = 5 * 60 * 1_000_000  # microseconds a device's clock may run ahead of the broker's
 EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1e6)  # before it, a clock that was never set
 FOREVER = np.iinfo(np.int64).max
 PAYLOAD_KEPT = 64 * 1024  # bytes of a refused packet that are kept for whoever mends the cause
+_ADMITTED = -1  # the verdict on a packet is this, or the place of a reason in _VERDICTS
+_VERDICTS = tuple(Refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,9 @@ class Directory:
         self.subjects = pa.array([p.subject for p in self.persons], pa.string())
         self.organisations = pa.array([p.organisation for p in self.persons], pa.string())
 
-    def withholds(self, device_id: str | None) -> bool:
+    def withholds(self, device_id: str) -> bool:
         """Whether somebody this device has ever belonged to has not consented: then no payload of it is kept."""
-        place = self.devices.get(device_id) if device_id is not None else None
+        place = self.devices.get(device_id)
         if place is None:
             return False
         owners = self.owner[self.first[place] : self.first[place] + self.count[place]]
@@ -126,23 +129,24 @@ class Outcome:
 def sort_out(arrivals: Arrivals, known: Directory) -> Outcome:
     """Decide every packet of a micro-batch. Exactly one of the two outcomes has each packet."""
     decoded = decode(arrivals.values)
-    person, reason = _owners(decoded, arrivals, known)
-    keep = np.flatnonzero(reason == "")
+    person, verdict = _owners(decoded, arrivals, known)
     refused = [_refused(arrivals, known, position, why, None) for position, why in decoded.refused]
-    for entry in np.flatnonzero(reason != "").tolist():
+    for entry in np.flatnonzero(verdict != _ADMITTED).tolist():
         position = int(decoded.rows[entry])
-        refused.append(_refused(arrivals, known, position, reason[entry], int(person[entry])))
-    return Outcome(_admitted(decoded, arrivals, known, person[keep], keep), refused)
+        refused.append(_refused(arrivals, known, position, _VERDICTS[verdict[entry]], int(person[entry])))
+    admitted = _columns(decoded, arrivals, known, person)
+    if (verdict != _ADMITTED).any():
+        admitted = admitted.filter(pa.array(verdict == _ADMITTED))
+    return Outcome(admitted, refused)
 
 
 def _owners(decoded: Decoded, arrivals: Arrivals, known: Directory) -> tuple[np.ndarray, np.ndarray]:
-    """For each decoded packet the person (or -1) and why it is refused ("" if it is not)."""
+    """For each decoded packet the person (or -1) and the verdict, a place in _VERDICTS."""
     count = len(decoded.rows)
     person = np.full(count, -1, np.int64)
-    reason = np.full(count, "", object)
+    verdict = np.full(count, _ADMITTED, np.int8)
     measured = decoded.measured_at
-    accounts = [arrivals.accounts[r] for r in decoded.rows.tolist()]
-    device = np.fromiter((known.devices.get(d, -1) for d in decoded.device_id), np.int64, count)
+    device = np.fromiter(map(known.devices.get, decoded.device_id, repeat(-1)), np.int64, count)
 
     belongs = np.where(device >= 0, known.count[device], 0) if len(known.count) else np.zeros(count, np.int64)
     for turn in range(int(belongs.max(initial=0))):
@@ -150,61 +154,55 @@ def _owners(decoded: Decoded, arrivals: Arrivals, known: Directory) -> tuple[np.
         place = known.first[device[rows]] + turn
         inside = (known.start[place] <= measured[rows]) & (measured[rows] < known.end[place])
         person[rows[inside]] = known.owner[place[inside]]
-    reason[person < 0] = Refusal.UNASSIGNED
-    reason[device < 0] = Refusal.UNKNOWN_DEVICE
+    verdict[person < 0] = _VERDICTS.index(Refusal.UNASSIGNED)
+    verdict[device < 0] = _VERDICTS.index(Refusal.UNKNOWN_DEVICE)
 
-    if accounts.count(None) != count:  # history synced by a signed-in account is that account's
-        for entry, account in enumerate(accounts):
-            if account is not None:
+    if arrivals.accounts.count(None) != len(
+        arrivals.accounts
+    ):  # history synced by a signed-in account is that account's
+        for entry, row in enumerate(decoded.rows.tolist()):
+            if (account := arrivals.accounts[row]) is not None:
                 person[entry] = known.accounts.get(account, -1)
-                reason[entry] = "" if person[entry] >= 0 else Refusal.UNKNOWN_ACCOUNT
-    found = person >= 0
-    reason[found] = np.where(known.consented[person[found]], "", Refusal.NO_CONSENT) if found.any() else ""
-    in_time = reason != Refusal.NO_CONSENT
-    reason[in_time & (measured > arrivals.received_at[decoded.rows] + AHEAD_AT_MOST)] = Refusal.FUTURE
-    reason[in_time & (measured < EARLIEST)] = Refusal.TOO_OLD
-    return person, reason
+                found = person[entry] >= 0
+                verdict[entry] = _ADMITTED if found else _VERDICTS.index(Refusal.UNKNOWN_ACCOUNT)
+    consented = known.consented[person] if known.persons else np.zeros(count, bool)
+    no_consent = _VERDICTS.index(Refusal.NO_CONSENT)
+    verdict[(person >= 0) & ~consented] = no_consent
+    ahead = measured > arrivals.received_at[decoded.rows] + AHEAD_AT_MOST
+    verdict[(verdict != no_consent) & ahead] = _VERDICTS.index(Refusal.FUTURE)
+    verdict[(verdict != no_consent) & (measured < EARLIEST)] = _VERDICTS.index(Refusal.TOO_OLD)
+    return person, verdict
 
 
-def _admitted(
-    decoded: Decoded, arrivals: Arrivals, known: Directory, person: np.ndarray, keep: np.ndarray
-) -> pa.RecordBatch:
-    rows = decoded.rows[keep]
-    everything = len(keep) == len(decoded.rows)
-    chosen = keep.tolist()
-
-    def of(values: Sequence[object]) -> Sequence[object]:
-        return values if everything else [values[i] for i in chosen]
-
-    owners = pa.array(person)
+def _columns(decoded: Decoded, arrivals: Arrivals, known: Directory, person: np.ndarray) -> pa.RecordBatch:
+    """Every decoded packet as a row of READING_SCHEMA; what a person gives is null where there is none."""
+    owner = pa.array(person, mask=person < 0)
+    rows = decoded.rows
     columns: dict[str, pa.Array] = {
-        "organisation": known.organisations.take(owners),
-        "subject": known.subjects.take(owners),
-        "measured_at": pa.array(decoded.measured_at[keep]).cast(INSTANT),
-        "offset_minutes": pa.array(decoded.offset_minutes[keep], pa.int16()),
+        "organisation": known.organisations.take(owner),
+        "subject": known.subjects.take(owner),
+        "measured_at": pa.array(decoded.measured_at).cast(INSTANT),
+        "offset_minutes": pa.array(decoded.offset_minutes),
         "received_at": pa.array(arrivals.received_at[rows]).cast(INSTANT),
-        "device_id": pa.array(of(decoded.device_id), pa.string()),
-        "record_id": pa.array(of(decoded.record_id), pa.string()),
-        "dropped": pa.array(of(decoded.dropped), pa.string()),
-        "consent_sequence": pa.array(known.consent_sequence[person]),
-        "source_topic": pa.repeat(pa.scalar(arrivals.topic_id), len(keep)),
+        "device_id": pa.array(decoded.device_id, pa.string()),
+        "record_id": pa.array(decoded.record_id, pa.string()),
+        "dropped": pa.array(decoded.dropped, pa.string()),
+        "consent_sequence": pa.array(known.consent_sequence).take(owner),
+        "source_topic": pa.repeat(pa.scalar(arrivals.topic_id), len(rows)),
         "source_partition": pa.array(arrivals.partitions[rows], pa.int32()),
         "source_offset": pa.array(arrivals.offsets[rows], pa.int64()),
+        **decoded.vitals,
     }
-    for name, array in decoded.vitals.items():
-        columns[name] = array if everything else array.take(pa.array(keep))
     return pa.RecordBatch.from_arrays([columns[f.name] for f in READING_SCHEMA], schema=READING_SCHEMA)
 
 
 def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, person: int | None) -> bytes:
     """A refused packet: why, where it lies in `vitals.readings`, and its payload unless consent forbids keeping it."""
     value = arrivals.values[position] or b""
-    key = arrivals.keys[position]
     withheld = (
         reason == Refusal.NO_CONSENT
         or (person is not None and person >= 0 and not known.consented[person])
-        or known.withholds(key.decode("utf-8", "replace") if key else None)
-        or _account_withholds(known, arrivals.accounts[position])
+        or _may_be_withheld(value, arrivals.keys[position], arrivals.accounts[position], known)
     )
     entry = {
         "reason": str(reason),
@@ -220,9 +218,18 @@ def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, p
     return json.dumps(entry).encode()
 
 
-def _account_withholds(known: Directory, account: str | None) -> bool:
+def _may_be_withheld(value: bytes, key: bytes | None, account: str | None, known: Directory) -> bool:
+    """Whether the packet may be of somebody who has not consented: by its account, its key and what it says itself.
+
+    A packet that cannot be read is kept only if its key or account says whose it is.
+    """
     place = known.accounts.get(account) if account is not None else None
-    return place is not None and not bool(known.consented[place])
+    if place is not None and not known.consented[place]:
+        return True
+    sender, named = (key or b"").decode("utf-8", "replace"), device_named(value)
+    if named is None and place is None and sender not in known.devices:
+        return True
+    return known.withholds(sender) or (named is not None and known.withholds(named))
 
 
 def partition_of(subject: str, partitions: int) -> int:

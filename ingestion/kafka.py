@@ -15,8 +15,11 @@ REFUSED = "vitals.refused"  # JSON, with the reason
 RETENTION_MS = 7 * 24 * 3600 * 1000
 LEADERS_WITHIN_S = 30
 LARGEST_MESSAGE = 512 * 1024  # bytes of one Arrow message
+LARGEST_ARRIVAL = 2 * 1024 * 1024  # bytes of a packet that still gets in, to be refused with its reason
 
-_IPC = pa.ipc.IpcWriteOptions(compression="lz4")
+# One thread: a message is far too small for Arrow to share its columns out among several.
+_WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READ = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
@@ -27,7 +30,11 @@ def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
     """
     admin = AdminClient({"bootstrap.servers": bootstrap})
     existing = admin.list_topics(timeout=30).topics
-    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(RETENTION_MS)}
+    config = {
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": str(RETENTION_MS),
+        "max.message.bytes": str(LARGEST_ARRIVAL),
+    }
     wanted = {READINGS: readings, ADMITTED: admitted, REFUSED: 2}
     missing = [NewTopic(name, count, 1, config=config) for name, count in wanted.items() if name not in existing]
     for future in (admin.create_topics(missing) if missing else {}).values():
@@ -37,22 +44,31 @@ def topics_create(bootstrap: str, *, readings: int, admitted: int) -> None:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
                 raise
     partitions = {n: existing[n].partitions if n in existing else range(count) for n, count in wanted.items()}
-    _wait_for_leaders(admin, [TopicPartition(name, p) for name, numbers in partitions.items() for p in numbers])
-
-
-def _wait_for_leaders(admin: AdminClient, partitions: list[TopicPartition]) -> None:
-    """A partition just made has no leader for a moment, and every question about it fails until it has one."""
+    asked = [TopicPartition(name, p) for name, numbers in partitions.items() for p in numbers]
     until = time.monotonic() + LEADERS_WITHIN_S
-    while True:
-        asked = admin.list_offsets({p: OffsetSpec.latest() for p in partitions}, request_timeout=10)
-        try:
-            for answer in asked.values():
-                answer.result()
-            return
-        except KafkaException:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    while not _answer(admin, asked):
+        if time.monotonic() > until:
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "a topic just made has no leader"))
+        time.sleep(0.05)
+
+
+def _answer(admin: AdminClient, partitions: list[TopicPartition]) -> bool:
+    """Whether questions about these are answered: a partition just made has no leader for a moment.
+
+    The topics are listed first, each time: a client that has once heard "no leader" would go on believing it.
+    """
+    topics = admin.list_topics(timeout=30).topics
+    for place in partitions:
+        known = topics[place.topic].partitions.get(place.partition) if place.topic in topics else None
+        if known is None or known.leader < 0:
+            return False
+    answers = admin.list_offsets({p: OffsetSpec.latest() for p in partitions}, request_timeout=10)
+    try:
+        for answer in answers.values():
+            answer.result()
+    except KafkaException:
+        return False
+    return True
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
@@ -104,7 +120,7 @@ def to_messages(readings: pa.RecordBatch) -> Iterator[bytes]:
         yield from to_messages(readings.slice(half))
         return
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, READING_SCHEMA, options=_IPC) as writer:
+    with pa.ipc.new_stream(sink, READING_SCHEMA, options=_WRITE) as writer:
         writer.write_batch(readings)
     message = sink.getvalue()
     if message.size <= LARGEST_MESSAGE or readings.num_rows == 1:
@@ -117,5 +133,5 @@ def to_messages(readings: pa.RecordBatch) -> Iterator[bytes]:
 
 def from_messages(messages: Iterable[bytes]) -> pa.Table:
     """The readings of Arrow messages, in order."""
-    batches = [batch for m in messages for batch in pa.ipc.open_stream(m)]
+    batches = [batch for m in messages for batch in pa.ipc.open_stream(m, options=_READ)]
     return pa.Table.from_batches(batches, READING_SCHEMA)

@@ -12,18 +12,23 @@ cannot be read, does not say which device or when, or measured nothing.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion.vitals import ABOUT_DEVICE, CODES, FLAGS, NUMBERS, VITALS
 
 LARGEST_PACKET = 64 * 1024  # bytes; a device has no reason to send more in one packet
+
+_INSTANT = pa.timestamp("us", "UTC")
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 class Refusal(StrEnum):
@@ -50,10 +55,11 @@ _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 _Code = Annotated[str, msgspec.Meta(max_length=1)]
 
-# The order of the fields is the order of the columns that `decode` transposes.
+# The order of the fields is the order of the columns that `decode` transposes. The time stays text here: a whole
+# column of times is read at once.
 _FIELDS: tuple[tuple[str, Any], ...] = (
     ("device_id", _Name),
-    ("timestamp", _Instant),
+    ("timestamp", str),
     ("record_id", _Name | None),
     ("blood_pressure", Annotated[str, msgspec.Meta(max_length=16)] | None),
     *((name, float | None) for name in NUMBERS),
@@ -66,9 +72,19 @@ Packet = msgspec.defstruct(
     [(n, t, None) if n not in ("device_id", "timestamp") else (n, t) for n, t in _FIELDS],
     gc=False,
 )
+
+
+class _Named(msgspec.Struct):
+    device_id: str
+
+
 _decode_packet = msgspec.json.Decoder(Packet).decode
+_decode_named = msgspec.json.Decoder(_Named).decode
 _decode_any = msgspec.json.Decoder().decode
 _row_of = msgspec.structs.astuple
+
+# The form in which nearly every device writes the time, in UTC and after the year 2000: Arrow reads a column of it.
+_USUAL_TIME = r"^2\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?Z$"
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(NUMBERS, pa.float64()),
@@ -99,29 +115,38 @@ class Decoded:
 
 def decode(values: Sequence[bytes | None]) -> Decoded:
     """Decode packets; never raises for what a packet contains."""
-    good: list[tuple[Any, ...]] = []
-    rows: list[int] = []
+    good: list[Any] = []
     refused: list[tuple[int, Refusal]] = []
     reasons: dict[int, list[str]] = {}
-    for position, value in enumerate(values):
+    packets = map(_decode_packet, _readable(values))
+    while len(good) + len(refused) < len(values):
         try:
-            if value is None or len(value) > LARGEST_PACKET:
-                raise _Refused(Refusal.TOO_LARGE if value else Refusal.EMPTY)
-            packet = _decode_packet(value)
+            good.extend(packets)  # up to the first that the strict decoder does not take
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            position = len(good) + len(refused)
             try:
-                packet, why = _decode_leniently(value)
+                packet, why = _decode_leniently(values[position])
             except _Refused as refusal:
                 refused.append((position, refusal.reason))
                 continue
             if why:
                 reasons[len(good)] = why
-        except _Refused as refusal:
-            refused.append((position, refusal.reason))
-            continue
-        good.append(_row_of(packet))
-        rows.append(position)
-    return _to_columns(good, rows, [values[r] for r in rows], reasons, refused)
+            good.append(packet)
+    rows = np.delete(np.arange(len(values)), [position for position, _ in refused])
+    return _to_columns(good, rows, values, reasons, refused)
+
+
+def _readable(values: Sequence[bytes | None]) -> list[bytes]:
+    """The values, empty in place of each that is missing or larger than a packet may be."""
+    return [v if v is not None and len(v) <= LARGEST_PACKET else b"" for v in values]
+
+
+def device_named(value: bytes) -> str | None:
+    """The device that a packet names, whatever else may be wrong with it; None if that cannot be read."""
+    try:
+        return _decode_named(value).device_id
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 class _Refused(Exception):
@@ -131,7 +156,11 @@ class _Refused(Exception):
 
 def _decode_leniently(value: bytes | None) -> tuple[Any, list[str]]:
     """Read a packet that the strict decoder would not have: drop each value of a wrong type with its reason."""
-    if not value or not value.strip():
+    if not value:
+        raise _Refused(Refusal.EMPTY)
+    if len(value) > LARGEST_PACKET:
+        raise _Refused(Refusal.TOO_LARGE)
+    if not value.strip():
         raise _Refused(Refusal.EMPTY)
     try:
         raw = _decode_any(value)
@@ -141,7 +170,7 @@ def _decode_leniently(value: bytes | None) -> tuple[Any, list[str]]:
         raise _Refused(Refusal.NOT_AN_OBJECT)
     fields: dict[str, Any] = {
         "device_id": _convert(raw.get("device_id"), _Name, Refusal.NO_DEVICE),
-        "timestamp": _instant(raw.get("timestamp")),
+        "timestamp": _time_text(raw.get("timestamp")),
     }
     why = []
     for name, kind in _FIELDS[2:]:
@@ -161,16 +190,51 @@ def _convert(value: Any, kind: Any, otherwise: Refusal) -> Any:
         raise _Refused(otherwise) from None
 
 
-def _instant(value: Any) -> datetime:
-    if value is None or value == "":
+def _time_text(value: Any) -> str:
+    if value is None:
         raise _Refused(Refusal.NO_TIME)
     if not isinstance(value, str):
         raise _Refused(Refusal.BAD_TIME)
+    return value
+
+
+def _instant(text: str) -> datetime:
+    if text == "":
+        raise _Refused(Refusal.NO_TIME)
     try:
-        return msgspec.convert(value, _Instant)
+        return msgspec.convert(text, _Instant)
     except msgspec.ValidationError:
-        _convert(value, datetime, Refusal.BAD_TIME)
+        _convert(text, datetime, Refusal.BAD_TIME)
         raise _Refused(Refusal.NO_OFFSET) from None
+
+
+@dataclass(slots=True)
+class _Times:
+    """`measured_at` and `offset_minutes` as in Decoded; `unreadable` says by entry why there is no time."""
+
+    measured_at: np.ndarray
+    offset_minutes: np.ndarray
+    unreadable: dict[int, Refusal]
+
+
+def _times(texts: Sequence[str]) -> _Times:
+    column = pa.array(texts, pa.string())
+    usual = pc.match_substring_regex(column, _USUAL_TIME)
+    try:
+        instants = pc.if_else(usual, column, None).cast(_INSTANT)
+    except pa.ArrowInvalid:  # the thirtieth of February
+        instants = pa.nulls(len(column), _INSTANT)
+    measured_at = instants.cast(pa.int64()).fill_null(0).to_numpy().copy()
+    times = _Times(measured_at, np.zeros(len(column), np.int16), {})
+    for entry in np.flatnonzero(instants.is_null()).tolist():
+        try:
+            at = _instant(texts[entry])
+        except _Refused as refusal:
+            times.unreadable[entry] = refusal.reason
+        else:
+            times.measured_at[entry] = (at - _EPOCH) // _MICROSECOND
+            times.offset_minutes[entry] = (at.utcoffset() or timedelta()) // timedelta(minutes=1)
+    return times
 
 
 @lru_cache(maxsize=65536)
@@ -182,26 +246,25 @@ def _pressures(text: str) -> tuple[float, float] | None:
 
 
 def _to_columns(
-    good: list[tuple[Any, ...]],
-    rows: list[int],
-    values: list[bytes | None],
+    good: list[Any],
+    rows: np.ndarray,
+    values: Sequence[bytes | None],
     reasons: dict[int, list[str]],
     refused: list[tuple[int, Refusal]],
 ) -> Decoded:
-    if not good:
-        empty = np.empty(0, np.int64)
-        none: dict[str, pa.Array] = {n: pa.array([], t) for n, t in ARROW_TYPES.items()}
-        return Decoded(empty, [], empty, empty.astype(np.int16), [], none, [], refused)
-    columns = dict(zip((name for name, _ in _FIELDS), zip(*good, strict=True), strict=True))
     count = len(good)
+    cells = list(chain.from_iterable(map(_row_of, good)))
+    columns = {name: cells[place :: len(_FIELDS)] for place, (name, _) in enumerate(_FIELDS)}
+    times = _times(columns["timestamp"])
     _split_pressures(columns, reasons)
     absent = _absent(columns["presence"], count)
 
     vitals: dict[str, pa.Array] = {}
     measured = np.zeros(count, bool)
+    none: list[Any] = [None] * count
     for name in _MEASURED:
         column = columns[name]
-        if column.count(None) == count:
+        if column == none:
             vitals[name] = pa.nulls(count, ARROW_TYPES[name])
             continue
         array = pa.array(column, ARROW_TYPES[name])
@@ -214,14 +277,28 @@ def _to_columns(
             keep &= ~absent
         vitals[name] = array if array.null_count == count - keep.sum() else _where(array, keep)
         measured |= keep
-    return _without_nothing(columns, rows, values, reasons, refused, vitals, measured)
+    dropped: list[str | None] = [None] * count
+    for entry, why in reasons.items():
+        dropped[entry] = "; ".join(sorted(why))
+    decoded = Decoded(
+        rows=rows,
+        device_id=columns["device_id"],
+        measured_at=times.measured_at,
+        offset_minutes=times.offset_minutes,
+        record_id=_record_ids(columns["record_id"], [values[r] for r in rows.tolist()]),
+        vitals=vitals,
+        dropped=dropped,
+        refused=refused,
+    )
+    nothing = dict.fromkeys(np.flatnonzero(~measured).tolist(), Refusal.NOTHING_MEASURED)
+    return _without(decoded, nothing | times.unreadable)
 
 
 def _split_pressures(columns: dict[str, Any], reasons: dict[int, list[str]]) -> None:
     texts = columns["blood_pressure"]
     if texts.count(None) == len(texts):
         return
-    systolic, diastolic = list(columns["systolic"]), list(columns["diastolic"])
+    systolic, diastolic = columns["systolic"], columns["diastolic"]
     for i, text in enumerate(texts):
         if text is None:
             continue
@@ -230,7 +307,6 @@ def _split_pressures(columns: dict[str, Any], reasons: dict[int, list[str]]) -> 
             reasons.setdefault(i, []).append("blood_pressure:type")
         else:
             systolic[i], diastolic[i] = pair
-    columns["systolic"], columns["diastolic"] = systolic, diastolic
 
 
 def _absent(presence: Sequence[bool | None], count: int) -> np.ndarray | None:
@@ -253,42 +329,28 @@ def _implausible(name: str, array: pa.Array) -> np.ndarray:
 
 
 def _where(array: pa.Array, keep: np.ndarray) -> pa.Array:
-    return pa.compute.if_else(pa.array(keep), array, pa.scalar(None, array.type))
+    return pc.if_else(pa.array(keep), array, pa.scalar(None, array.type))
 
 
-def _without_nothing(
-    columns: dict[str, Any],
-    rows: list[int],
-    values: list[bytes | None],
-    reasons: dict[int, list[str]],
-    refused: list[tuple[int, Refusal]],
-    vitals: dict[str, pa.Array],
-    measured: np.ndarray,
-) -> Decoded:
-    times = columns["timestamp"]
-    measured_at = np.array(pa.array(times, pa.timestamp("us", "UTC")).cast(pa.int64()))
-    offsets = np.fromiter(
-        (0 if t.tzinfo is UTC else int(t.utcoffset().total_seconds() // 60) for t in times), np.int16, len(times)
-    )
-    record_ids = [
-        r if r is not None and r.isascii() else packet_hash(v or b"")
-        for r, v in zip(columns["record_id"], values, strict=True)
-    ]
-    dropped = ["; ".join(sorted(reasons[i])) if i in reasons else None for i in range(len(rows))]
-    if measured.all():
-        return Decoded(np.array(rows), columns["device_id"], measured_at, offsets, record_ids, vitals, dropped, refused)
-    keep = measured.nonzero()[0]
-    refused += [(rows[i], Refusal.NOTHING_MEASURED) for i in (~measured).nonzero()[0].tolist()]
+def _record_ids(given: Sequence[str | None], values: Sequence[bytes | None]) -> list[str]:
+    return [r if r is not None and r.isascii() else packet_hash(v or b"") for r, v in zip(given, values, strict=True)]
+
+
+def _without(decoded: Decoded, refused: dict[int, Refusal]) -> Decoded:
+    """The same packets without these entries, which are refused."""
+    if not refused:
+        return decoded
+    keep = np.delete(np.arange(len(decoded.rows)), list(refused))
     take = keep.tolist()
     return Decoded(
-        np.array(rows)[keep],
-        [columns["device_id"][i] for i in take],
-        measured_at[keep],
-        offsets[keep],
-        [record_ids[i] for i in take],
-        {name: array.take(pa.array(keep)) for name, array in vitals.items()},
-        [dropped[i] for i in take],
-        refused,
+        rows=decoded.rows[keep],
+        device_id=[decoded.device_id[i] for i in take],
+        measured_at=decoded.measured_at[keep],
+        offset_minutes=decoded.offset_minutes[keep],
+        record_id=[decoded.record_id[i] for i in take],
+        vitals={name: array.take(pa.array(keep)) for name, array in decoded.vitals.items()},
+        dropped=[decoded.dropped[i] for i in take],
+        refused=sorted([*decoded.refused, *((int(decoded.rows[i]), why) for i, why in refused.items())]),
     )
 
 

@@ -1,5 +1,6 @@
 """Every address of the portal."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
@@ -7,6 +8,7 @@ from portal.pipeline import health
 
 admin.site.site_header = admin.site.site_title = "Wellrange administration"
 admin.site.index_title = "Devices, people, plans"
+admin.site.login = secure_admin_login(admin.site.login)  # one way to sign in, with one limit on attempts
 
 urlpatterns = [
     path("livez", health.livez, name="livez"),

@@ -11,17 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+if __name__ == "__main__":
+    from simulator.environment import with_packages
+
+    with_packages(ROOT)
 
 from tqdm import tqdm
 
 from simulator import episodes, faults, options, replay, truth
 from simulator.faults import Faults, Sent, encode
 from simulator.people import DAY, Kit, Person, ward
-from simulator.transports import Kafka, Lines, Transport, Unreachable
+from simulator.transports import STDOUT, Kafka, Lines, NoBroker, Transport, Unreachable
 
 FOREVER_S = 3600.0  # without a duration, random episodes and faults are spread over the first hour
 AHEAD_S = 300  # the door refuses readings whose time is further ahead of the clock
+USUAL_BROKER = "127.0.0.1:9092"  # where the demo has it, and most others
 EXPLAINED = (Unreachable, replay.Unreadable, episodes.UnknownEpisode, faults.UnknownFault)
 
 
@@ -38,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as problem:
             print(f"{problem.filename}: {problem.strerror}. Choose another file.", file=sys.stderr)
             return 2
+        if isinstance(transport, Kafka) and not asked.replay and _lead(asked) > AHEAD_S:
+            print("Times ahead of the clock are refused by the door: give an earlier --start.", file=sys.stderr)
         print(f"Sending to {transport.name}.", file=sys.stderr)
         return _send(_paced(to_send, asked.speed, stopping), total, transport, stopping)
 
@@ -45,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 def _send(packets: Iterable[Sent], total: int | None, transport: Transport, stopping: Sequence[int]) -> int:
     count = 0
     try:
-        with transport, tqdm(total=total, unit=" packets", disable=not sys.stderr.isatty()) as progress:
+        with transport, tqdm(total=total, unit=" packets", disable=not _shows_progress(transport)) as progress:
             for sent in packets:
                 transport.send(sent)
                 count += 1
@@ -61,18 +70,18 @@ def _send(packets: Iterable[Sent], total: int | None, transport: Transport, stop
     return 130 if signal.SIGINT in stopping else 0
 
 
+def _shows_progress(transport: Transport) -> bool:
+    """On a terminal, unless that is where the packets go."""
+    return sys.stderr.isatty() and not (transport.name == STDOUT and sys.stdout.isatty())
+
+
 def _simulated(asked: argparse.Namespace) -> tuple[Iterator[Sent], int | None]:
-    begin = asked.start if asked.start is not None else round(time.time(), 3)
-    seconds = asked.duration or FOREVER_S
+    begin, seconds = asked.start, asked.duration or FOREVER_S
     ill = [episodes.parse(text, asked.devices, begin) for text in asked.episode]
     ill += episodes.at_random(asked.episodes, asked.devices, begin, seconds, asked.seed)
     broken = [f for text in asked.faults for f in faults.parse(text, asked.devices, asked.kit, begin, seconds)]
     if asked.truth:
         asked.truth.write_text("".join(truth.lines(ill, broken, asked.kit)))
-    if asked.transport == "kafka" and _lead(asked, begin) > AHEAD_S:
-        print(
-            "These times run ahead of the clock, and the door refuses them: give an earlier --start.", file=sys.stderr
-        )
     kit = Kit(watch_every=1 / asked.rate, devices=asked.kit)
     people = [Person(asked.seed, number, ill) for number in range(1, asked.devices + 1)]
     packets = ward(people, begin, asked.duration or None, kit)
@@ -80,10 +89,10 @@ def _simulated(asked: argparse.Namespace) -> tuple[Iterator[Sent], int | None]:
     return Faults(broken).send(packets), total
 
 
-def _lead(asked: argparse.Namespace, begin: float) -> float:
+def _lead(asked: argparse.Namespace) -> float:
     """By how many seconds the last packet's time is ahead of the clock when it is sent."""
     seconds = asked.duration or DAY
-    return float(begin - time.time() + seconds - seconds / asked.speed)
+    return float(asked.start - time.time() + seconds - seconds / asked.speed)
 
 
 def _replayed(asked: argparse.Namespace) -> tuple[Iterator[Sent], int]:
@@ -97,9 +106,16 @@ def _replayed(asked: argparse.Namespace) -> tuple[Iterator[Sent], int]:
 
 
 def _transport(asked: argparse.Namespace, stopping: Sequence[int]) -> Transport:
-    if asked.transport == "kafka":
-        return Kafka(os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"), asked.account, stopping)
-    path = None if asked.transport == "stdout" else asked.output or Path("packets.jsonl")
+    """Kafka unless something else was asked for; standard output if nothing was asked for and no broker answers."""
+    named = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if asked.transport in ("kafka", None):
+        try:
+            return Kafka(named or USUAL_BROKER, asked.account, stopping)
+        except NoBroker:
+            if asked.transport or named or asked.account:
+                raise
+            print(f"No Kafka answers at {USUAL_BROKER} (make demo starts one).", file=sys.stderr)
+    path = (asked.output or Path("packets.jsonl")) if asked.transport == "file" else None
     return Lines(path, at_once=asked.speed < float("inf"))
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def read(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(wrong)
     if options.forever:
         options.duration = 0.0
+    if options.start is None:
+        options.start = round(time.time(), 3)
     if options.speed is None:
         options.speed = math.inf if options.replay else 1.0
     return options
@@ -97,8 +100,7 @@ def _destination(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--transport",
         choices=("kafka", "stdout", "file"),
-        default="kafka",
-        help="default kafka, at KAFKA_BOOTSTRAP_SERVERS or 127.0.0.1:9092",
+        help="default: kafka, at KAFKA_BOOTSTRAP_SERVERS or 127.0.0.1:9092; stdout where neither is named or answers",
     )
     group.add_argument("--output", type=Path, help="the file of --transport file (default packets.jsonl)")
 
@@ -123,7 +125,7 @@ def _wrong(options: argparse.Namespace) -> str | None:
         return "--columns, --person, --device and --account belong to --replay FILE"
     if options.replay and (options.episode or options.episodes or options.faults or options.truth):
         return "a recorded series is sent as it is: leave out --episode, --episodes, --faults and --truth"
-    if options.account and options.transport != "kafka":
+    if options.account and options.transport in ("stdout", "file"):
         return "--account travels beside the packet: only --transport kafka can carry it"
     if options.output and options.transport != "file":
         return "--output is the file of --transport file"

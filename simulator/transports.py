@@ -10,12 +10,17 @@ from typing import IO, Any, Protocol, Self
 from simulator.faults import Sent
 
 TOPIC = "vitals.readings"
+STDOUT = "standard output"
 ANSWER_S = 3.0  # how long a broker may take to answer before we say that there is none
 TOPIC_S = 30.0  # how long the topic may take to be made
 
 
 class Unreachable(Exception):
     """There is nowhere to send to; the text says what to do."""
+
+
+class NoBroker(Unreachable):
+    """No Kafka answers."""
 
 
 class Transport(Protocol):
@@ -36,7 +41,7 @@ class Lines:
 
     def __init__(self, path: Path | None, *, at_once: bool = False) -> None:
         self._at_once = at_once
-        self.name = str(path) if path else "standard output"
+        self.name = str(path) if path else STDOUT
         self._out: IO[bytes] = path.open("wb") if path else sys.stdout.buffer
 
     def send(self, sent: Sent) -> None:
@@ -56,7 +61,7 @@ class Lines:
 class Kafka:
     """`vitals.readings`, keyed by device. `account` is the signed-in account that syncs what is sent, if one does.
 
-    Waits for the broker and the topic until `stopping` has something. Raises Unreachable.
+    Waits for the broker and the topic until `stopping` has something. Raises Unreachable, NoBroker if none answers.
     """
 
     def __init__(self, bootstrap: str, account: str | None = None, stopping: Sequence[int] = ()) -> None:
@@ -125,7 +130,7 @@ def _wait_for_topic(admin: Any, bootstrap: str, stopping: Sequence[int]) -> None
         raise Unreachable(
             f"Kafka at {bootstrap} has no topic {TOPIC}: start the door (manage.py run_door), it makes it."
         )
-    raise Unreachable(
+    raise NoBroker(
         f"No Kafka answers at {bootstrap}. Start one (make demo), name one with KAFKA_BOOTSTRAP_SERVERS, or choose "
         "--transport stdout or --transport file."
     )

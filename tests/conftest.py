@@ -17,6 +17,7 @@ NEEDS = {
 NO_SKIPS = os.environ.get("WELLRANGE_NO_SKIPS") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what has no server; one worker runs all that share the broker's topics."""
     for item in items:

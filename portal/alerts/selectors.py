@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, Value, When
 
 from portal.alerts.models import Alert
 from portal.people.models import Change, Patient
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from portal.accounts.models import User
 
 NOT_CLOSED = (Alert.State.OPEN, Alert.State.ACKNOWLEDGED, Alert.State.SNOOZED)
+# The order in which people work: what nobody has answered, then the most serious, then what waits longest.
+URGENT_FIRST = (Case(When(state=Alert.State.OPEN, then=Value(0)), default=Value(1)), "-episode__level", "raised_at")
 
 
 def alerts_for(user: "User", states: Iterable[str] | None = None) -> QuerySet[Alert]:

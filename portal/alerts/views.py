@@ -1,6 +1,5 @@
 """Alerts: the list, one with its evidence and its life, and the answers to it; and a clinician's own shift."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.contrib import messages
@@ -19,8 +18,10 @@ from portal.alerts.burden import burden_of
 from portal.alerts.forms import HandOverForm, QuietHoursForm, ResponseForm, SnoozeForm
 from portal.alerts.handover import hand_overs_of, shift_hand_over, shift_take_back
 from portal.alerts.models import Alert
-from portal.alerts.selectors import NOT_CLOSED, alert_for, alerts_for, cursor_of
-from portal.alerts.wording import cause_label, plain_sentence, sentence, value_text
+from portal.alerts.selectors import NOT_CLOSED, URGENT_FIRST, alert_for, alerts_for, cursor_of
+from portal.alerts.wording import cause_label, value_text
+from portal.consent.models import Purpose
+from portal.consent.selectors import consenting, has_consent
 from portal.monitoring.selectors import plan_of
 
 SHOWN = 200
@@ -30,9 +31,18 @@ BURDEN_DAYS = (7, 30, 90)
 @login_required
 @never_cache
 def alert_list(request: HttpRequest) -> HttpResponse:
-    closed = request.GET.get("state") == "closed"
+    """Open alerts in the order in which they want an answer, or closed ones, newest first."""
+    closed, cursor = request.GET.get("state") == "closed", cursor_of(request.user)
     alerts = alerts_for(request.user, [Alert.State.CLOSED] if closed else NOT_CLOSED)
-    return render(request, "alerts/list.html", {"alerts": alerts[:SHOWN], "closed": closed})
+    shown = list((alerts if closed else alerts.order_by(*URGENT_FIRST))[:SHOWN])
+    consented = consenting([a.episode.patient for a in shown], Purpose.CARE)
+    context = {
+        "rows": [{"alert": a, "consented": a.episode.patient_id in consented} for a in shown],
+        "closed": closed,
+        "now": timezone.now(),
+        "cursor": cursor,
+    }
+    return render(request, "alerts/_list.html" if request.htmx else "alerts/list.html", context)
 
 
 @login_required
@@ -46,29 +56,24 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
 def answer(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer an alert. What cannot be done is said on the page, and what was typed is kept."""
     found, now, user = _find(request, pk), timezone.now(), request.user
-    note = request.POST.get("note", "")
-    snooze, response = SnoozeForm(alert=found), ResponseForm()
-    do: Callable[[], Alert]
-    match request.POST.get("answer"):
-        case "acknowledge":
-            do = lambda: alert_acknowledge(user=user, alert=found, note=note, now=now)  # noqa: E731
-        case "note":
-            do = lambda: alert_note(user=user, alert=found, note=note, now=now)  # noqa: E731
-        case "snooze":
-            snooze = SnoozeForm(request.POST, alert=found)
-            do = lambda: alert_snooze(  # noqa: E731
-                user=user, alert=found, until=now + snooze.span, reason=snooze.cleaned_data["reason"], now=now
-            )
-        case "close":
-            response = ResponseForm(request.POST)
-            do = lambda: alert_close(user=user, alert=found, response=response.responded(), now=now)  # noqa: E731
-        case _:
-            return HttpResponseBadRequest("Choose acknowledge, note, snooze or close.")
-    for form in (snooze, response):
-        if form.is_bound and not form.is_valid():
-            return _page(request, found, note=note, snooze=snooze, response=response, status=422)
+    asked, note = request.POST.get("answer"), request.POST.get("note", "")
+    snooze = SnoozeForm(request.POST if asked == "snooze" else None, alert=found)
+    response = ResponseForm(request.POST if asked == "close" else None)
+    if any(form.is_bound and not form.is_valid() for form in (snooze, response)):
+        return _page(request, found, note=note, snooze=snooze, response=response, status=422)
     try:
-        done = do()
+        match asked:
+            case "acknowledge":
+                done = alert_acknowledge(user=user, alert=found, note=note, now=now)
+            case "note":
+                done = alert_note(user=user, alert=found, note=note, now=now)
+            case "snooze":
+                reason = snooze.cleaned_data["reason"]
+                done = alert_snooze(user=user, alert=found, until=now + snooze.span, reason=reason, now=now)
+            case "close":
+                done = alert_close(user=user, alert=found, response=response.responded(), now=now)
+            case _:
+                return HttpResponseBadRequest("Choose acknowledge, note, snooze or close.")
     except AlertConflict as conflict:
         messages.error(request, str(conflict))
         return _page(request, _find(request, pk), note=note, snooze=snooze, response=response, status=409)
@@ -142,12 +147,13 @@ def _page(
     response: Form | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    evidence, plan = found.episode.evidence, plan_of(found.episode.patient, timezone.now())
+    evidence, cursor = found.episode.evidence, cursor_of(request.user)
+    plan = plan_of(found.episode.patient, timezone.now())
     context = {
         "alert": found,
         "episode": found.episode,
         "cause": cause_label(found.episode.cause),
-        "sentence": plain_sentence(found) if request.user.is_patient else sentence(found),
+        "consented": has_consent(found.episode.patient, Purpose.CARE),
         "values": [
             {
                 "label": VITALS[vital].label,
@@ -164,6 +170,7 @@ def _page(
         "snooze": snooze or SnoozeForm(alert=found),
         "response": response or ResponseForm(),
         "record": getattr(found, "response", None),
-        "cursor": cursor_of(request.user),
+        "now": timezone.now(),
+        "cursor": cursor,
     }
-    return render(request, "alerts/alert.html", context, status=status)
+    return render(request, "alerts/_alert.html" if request.htmx else "alerts/alert.html", context, status=status)

@@ -12,6 +12,23 @@ from portal.alerts.models import Alert, Episode, Level
 ACVPU = {"A": "alert", "C": "new confusion", "V": "responds to voice", "P": "responds to pain", "U": "unresponsive"}
 
 
+# Where a vital's own label is a word of the ward.
+PLAIN = {
+    "spo2": "Oxygen level",
+    "respiratory_rate": "Breathing rate",
+    "temperature": "Temperature",
+    "systolic": "Blood pressure (upper)",
+    "diastolic": "Blood pressure (lower)",
+    "hrv_rmssd": "Heart rate variability",
+    "battery": "Battery of your device",
+}
+
+
+def plain_label(vital: str) -> str:
+    """What a patient calls it."""
+    return PLAIN.get(vital, VITALS[vital].label)
+
+
 def cause_label(cause: str) -> str:
     """A short name of what an episode is about."""
     kind, _, rest = cause.partition(":")
@@ -43,7 +60,7 @@ def plain_sentence(alert: Alert) -> str:
     episode = alert.episode
     if episode.cause.startswith("silence:"):
         return "We have had no readings from your device for a while. Please check that it is on, charged and worn."
-    names = [VITALS[v].label.lower() for v in _deciding(episode.evidence)]
+    names = [plain_label(v).lower() for v in _deciding(episode.evidence)]
     what = _joined(names) or "readings"
     verb = "are" if len(names) != 1 else "is"
     return f"Your {what} {verb} outside the range set for you. Your care team has been told."

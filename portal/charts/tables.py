@@ -27,8 +27,6 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    label: str
-    unit: str
     summary: str
     rows: list[Row]
 
@@ -48,7 +46,7 @@ def table(series: Series) -> Table:
         for at, *values in columns
         if not np.isnan(values[1])
     ]
-    return Table(vital.label, vital.unit, summary(series), rows)
+    return Table(summary(series), rows)
 
 
 def summary(series: Series) -> str:

@@ -2,4 +2,4 @@ from django.urls import path
 
 from portal.charts import views
 
-urlpatterns = [path("patients/<int:pk>/chart.json", views.chart, name="chart")]
+urlpatterns = [path("patients/<int:pk>/charts.json", views.charts, name="charts")]

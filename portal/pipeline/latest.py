@@ -20,6 +20,7 @@ from ingestion.vitals import VITALS
 log = logging.getLogger(__name__)
 
 DELAYED_AFTER = timedelta(seconds=60)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # KEYS: one hash per person. ARGV: key number, vital, "measured_us|value|device", repeated.
 _FORWARD_ONLY = """
@@ -69,9 +70,10 @@ def latest_write(values: Iterable[tuple[str, str, Latest]]) -> None:
 
 def latest_of(readings: pa.Table) -> list[tuple[str, str, Latest]]:
     """The newest value of each person and vital among readings (READING_SCHEMA), for `latest_write`."""
-    readings = readings.sort_by("measured_at")
+    readings = readings.sort_by("measured_at").combine_chunks()
     subjects = readings["subject"].combine_chunks().dictionary_encode()
     names, person = subjects.dictionary.to_pylist(), subjects.indices.to_numpy()
+    measured_at = readings["measured_at"].cast(pa.int64()).to_numpy()
     newest = []
     for vital in VITALS:
         column = readings[vital]
@@ -80,9 +82,10 @@ def latest_of(readings: pa.Table) -> list[tuple[str, str, Latest]]:
         last = np.full(len(names), -1)
         rows = np.flatnonzero(column.is_valid().to_numpy())
         last[person[rows]] = rows  # of equal indices the last one wins
-        for row in last[last >= 0].tolist():
-            value = column[row].as_py()
-            at, device = readings["measured_at"][row].as_py(), readings["device_id"][row].as_py()
+        rows = last[last >= 0]
+        values, devices = (c.take(pa.array(rows)).to_pylist() for c in (column, readings["device_id"]))
+        for row, value, device in zip(rows.tolist(), values, devices, strict=True):
+            at = _EPOCH + timedelta(microseconds=int(measured_at[row]))
             newest.append((names[person[row]], vital, Latest(value, at, device)))
     return newest
 

@@ -1,4 +1,4 @@
-"""What the long-running processes share: a clean stop, and the named places at which a fault test kills them."""
+"""What the long-running processes share: a clean stop, and the named places at which a fault test ends them."""
 
 import os
 import signal
@@ -19,11 +19,14 @@ def stop_on_signal() -> Callable[[], bool]:
 
 
 def crash_point(name: str) -> None:
-    """Kill this process, as a power cut would, at the n-th passage if WELLRANGE_CRASH_AT says "name:n"."""
+    """Kill this process, as a power cut would, at the n-th passage if WELLRANGE_CRASH_AT says "name:n".
+
+    "name:n:stop" freezes it instead, as a machine that hangs, until it gets SIGCONT.
+    """
     if not settings.CRASH_AT:
         return
-    place, _, turn = settings.CRASH_AT.partition(":")
+    place, turn, how, *_ = f"{settings.CRASH_AT}::".split(":")
     if place == name:
         _passages[name] = _passages.get(name, 0) + 1
         if _passages[name] == int(turn or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)

@@ -5,17 +5,21 @@ latest values and the hint to open pages -> checkpoint of the windows -> Kafka o
 
 - Killed after the transaction: the restart takes the older checkpoint, moves its windows silently up to the database's
   position, and goes on. Nothing is decided twice.
+- Any error: as if killed. Leaving the group must not settle what was scored and never decided.
 - Stopped and woken, or slow, after another watcher took over: the position cannot be advanced, and the process ends.
 - Redis emptied or away: alerts are in the database all the same; open pages find them by their own look, and the
   windows are rebuilt from the last day of the log.
+- A message that is not Arrow is left out, with an error in the log: it must not end the watch of everybody behind it.
+  Arrow with other columns is not left out but ends the process: then the door is of another version than we are.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.conf import settings
 from django.db import transaction
@@ -42,6 +46,7 @@ LINGER_S = 0.05  # how long a reading may wait for company
 SETTLE_S = 1.0  # how often position, checkpoint and offset follow when nothing was decided
 CALL_S = 30.0
 REBUILT_FROM = timedelta(days=1)  # how much of the log is read when there is no checkpoint
+UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow says of bytes that are not Arrow
 
 
 class OwnerChanged(Exception):
@@ -62,8 +67,8 @@ class Watch:
     """One watcher. As many as wanted run in one consumer group; `owner` is new for each process."""
 
     def __init__(self, bootstrap: str, *, owner: str, group: str = "watcher") -> None:
-        self._owner = owner
-        self._topic_id = topic_id(bootstrap, ADMITTED)
+        self._bootstrap, self._owner = bootstrap, owner
+        self._topic_id = ""
         self._partitions: dict[int, Watched] = {}
         self._changed_terms = LiveTerms()
         self._terms = Terms([])
@@ -79,6 +84,9 @@ class Watch:
             while not stop():
                 self.step()
             self._settle()
+        except BaseException:
+            self._partitions.clear()  # so that `close`, which revokes them, has nothing to settle
+            raise
         finally:
             self._consumer.close()
 
@@ -86,8 +94,7 @@ class Watch:
         """One micro-batch."""
         now = datetime.now(UTC)
         self._look_at_plans(now)
-        messages = self._read()
-        transitions, latest = self._score(messages)
+        transitions, latest = self._score(*self._read())
         if transitions:
             crash_point("after_score")
             organisations = self._decide(transitions, now)
@@ -110,37 +117,50 @@ class Watch:
         if (terms := self._changed_terms(now)) is None:
             return
         self._terms = terms
-        for partition, watched in self._partitions.items():
+        for watched in self._partitions.values():
             watched.ward.terms_are(terms)
-            watched.ward.open_episodes_are(self._open_episodes(partition))
+        self._look_at_episodes()
 
-    def _read(self) -> list[Message]:
-        messages = []
+    def _look_at_episodes(self) -> None:
+        episodes = _open_episodes()
+        for partition, watched in self._partitions.items():
+            watched.ward.open_episodes_are(episodes.get(partition, ()))
+
+    def _read(self) -> tuple[dict[int, list[Message]], dict[int, int]]:
+        """Messages that have not been scored yet, and ends that were reached, by partition.
+
+        A rebalance may come while these are gathered: what is of a partition that has gone is left to its new watcher.
+        """
+        arrived: dict[int, list[Message]] = {}
+        ends: dict[int, int] = {}
         for message in self._consumer.consume(MESSAGES_AT_ONCE, LINGER_S):
-            watched = self._partitions.get(message.partition())
-            if (error := message.error()) is None:
-                messages.append(message)
-            elif not is_end(error):
+            partition = message.partition()
+            if (error := message.error()) is not None and not is_end(error):
                 raise KafkaException(error)
-            elif watched is not None:
-                watched.next = max(watched.next, message.offset())
-        return messages
+            if (watched := self._partitions.get(partition)) is None or message.offset() < watched.next:
+                continue
+            if error is None:
+                arrived.setdefault(partition, []).append(message)
+            else:
+                ends[partition] = message.offset()
+        return arrived, ends
 
-    def _score(self, messages: list[Message]) -> tuple[list[Transition], list]:
-        transitions, latest = [], []
-        by_partition: dict[int, list[Message]] = {}
-        for message in messages:
-            by_partition.setdefault(message.partition(), []).append(message)
-        for partition, arrived in by_partition.items():
+    def _score(
+        self, arrived: dict[int, list[Message]], ends: dict[int, int]
+    ) -> tuple[list[Transition], list[tuple[str, str, Latest]]]:
+        transitions: list[Transition] = []
+        latest: list[tuple[str, str, Latest]] = []
+        for partition, messages in arrived.items():
             watched = self._partitions[partition]
-            known = [m.value() for m in arrived if m.offset() < watched.decided]
-            new = [m.value() for m in arrived if m.offset() >= watched.decided]
-            for values, decide in ((known, False), (new, True)):
-                if values:
-                    readings = from_messages(values)
+            known = [m for m in messages if m.offset() < watched.decided]
+            for some, decide in ((known, False), (messages[len(known) :], True)):
+                if some:
+                    readings = _readings(some)
                     transitions += watched.ward.take(readings, decide=decide)
                     latest += latest_of(readings)
-            watched.next = arrived[-1].offset() + 1
+            watched.next = messages[-1].offset() + 1
+        for partition, end in ends.items():  # past the last message there may be marks of transactions
+            self._partitions[partition].next = max(self._partitions[partition].next, end)
         return transitions, latest
 
     def _decide(self, transitions: list[Transition], now: datetime) -> set[int]:
@@ -154,8 +174,12 @@ class Watch:
                 if mine != 1:
                     raise OwnerChanged(f"partition {partition} has another watcher now")
             organisations = transitions_apply(transitions, now=now)
+            if transitions:
+                crash_point("before_commit")
         for watched in self._partitions.values():
             watched.decided = max(watched.next, watched.decided)
+        if transitions:  # what the database did not take, as of somebody whose pause ends just now, is not open
+            self._look_at_episodes()
         return organisations
 
     def _settle(self, passing: Callable[[str], None] = lambda place: None) -> None:
@@ -190,22 +214,27 @@ class Watch:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take each partition over: from now on its former owner can decide nothing."""
         now = datetime.now(UTC)
+        self._topic_id = topic_id(self._bootstrap, ADMITTED)  # a topic made anew has positions of its own
         if (terms := self._changed_terms(now)) is not None:
             self._terms = terms
         for partition in partitions:
             decided = self._take_over(partition.partition)
-            found = None
-            with redis_may_fail():
-                found = checkpoint_read(self._topic_id, partition.partition)
+            start, ward = self._windows(consumer, partition, decided, now)
             oldest, _ = consumer.get_watermark_offsets(partition, timeout=CALL_S)
-            start, ward = found or (self._rebuild_from(consumer, partition, decided, now), Ward())
+            if decided < oldest:
+                log.error(
+                    "partition %d: offsets %d to %d are past retention and were never scored",
+                    partition.partition,
+                    decided,
+                    oldest,
+                )
             partition.offset = max(start, oldest)
             ward.terms_are(self._terms)
-            ward.open_episodes_are(self._open_episodes(partition.partition))
             self._partitions[partition.partition] = Watched(
                 ward, next=partition.offset, decided=decided, settled=partition.offset
             )
             log.info("partition %d: from offset %d, decided up to %d", partition.partition, partition.offset, decided)
+        self._look_at_episodes()  # after all are taken over: nobody else changes them now
         consumer.assign(partitions)
 
     def _take_over(self, partition: int) -> int:
@@ -218,15 +247,21 @@ class Watch:
             position.save(update_fields=["owner"])
         return position.position
 
+    def _windows(self, consumer: Consumer, partition: TopicPartition, decided: int, now: datetime) -> tuple[int, Ward]:
+        """The windows to start with, and the offset to go on from."""
+        found = None
+        with redis_may_fail():
+            found = checkpoint_read(self._topic_id, partition.partition)
+        if found is not None and found[0] <= decided:
+            return found
+        # None, or one ahead of the database: that was restored from a backup, and must decide again.
+        return self._rebuild_from(consumer, partition, decided, now), Ward()
+
     def _rebuild_from(self, consumer: Consumer, partition: TopicPartition, decided: int, now: datetime) -> int:
         milliseconds = int((now - REBUILT_FROM).timestamp() * 1000)
         asked = TopicPartition(partition.topic, partition.partition, milliseconds)
         (found,) = consumer.offsets_for_times([asked], timeout=CALL_S)
         return min(found.offset, decided) if found.offset >= 0 else decided
-
-    def _open_episodes(self, partition: int) -> Iterator[tuple[str, str, int]]:
-        rows = Episode.objects.filter(ended_at__isnull=True).values_list("patient__subject", "cause", "level")
-        return (row for row in rows if partition_of(row[0], settings.ADMITTED_PARTITIONS) == partition)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._settle()
@@ -235,3 +270,28 @@ class Watch:
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             self._partitions.pop(partition.partition, None)
+
+
+def _open_episodes() -> dict[int, list[tuple[str, str, int]]]:
+    """(subject, cause, level) of every open episode, by partition."""
+    episodes: dict[int, list[tuple[str, str, int]]] = {}
+    for row in Episode.objects.filter(ended_at__isnull=True).values_list("patient__subject", "cause", "level"):
+        episodes.setdefault(partition_of(row[0], settings.ADMITTED_PARTITIONS), []).append(row)
+    return episodes
+
+
+def _readings(messages: list[Message]) -> pa.Table:
+    """The readings of these messages in order, without those of messages that are not Arrow."""
+    try:
+        return from_messages(m.value() or b"" for m in messages)
+    except UNREADABLE:
+        return from_messages(m.value() for m in messages if _is_readable(m))
+
+
+def _is_readable(message: Message) -> bool:
+    try:
+        list(pa.ipc.open_stream(message.value() or b""))
+        return True
+    except UNREADABLE:
+        log.error("%s %d@%d is not Arrow: left out", ADMITTED, message.partition(), message.offset())
+        return False

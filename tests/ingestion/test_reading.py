@@ -1,13 +1,13 @@
 """The reading contract, through `decode`, the one public door of `ingestion.reading`."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.reading import LARGEST_PACKET, Refusal, decode
+from ingestion.reading import LARGEST_PACKET, Refusal, decode, device_named
 from ingestion.vitals import CODES, FLAGS, NUMBERS, VITALS
 
 
@@ -98,10 +98,32 @@ def test_the_record_id_is_the_sources_own_or_else_a_hash_of_the_packet():
     assert decoded.record_id[1] == decoded.record_id[2] != decoded.record_id[3]
 
 
-def test_repeated_keys_mean_the_last_one():
-    assert column(
-        "heart_rate", b'{"device_id":"a","timestamp":"2026-11-24T10:00:00Z","heart_rate":1,"heart_rate":60}'
-    ) == [60]
+@pytest.mark.parametrize("more", ["", ', "battery": "full"'], ids=["strict", "lenient"])
+def test_repeated_keys_mean_the_last_one(more):
+    decoded = decode(
+        [
+            f'{{"device_id": "b", "timestamp": "2026-11-24T09:00:00Z", "heart_rate": 1, "spo2": 97{more},'
+            '"device_id": "a", "timestamp": "2026-11-24T10:00:00Z", "heart_rate": 60, "spo2": null}'.encode()
+        ]
+    )
+    assert list(decoded.device_id) == ["a"]
+    assert decoded.measured_at[0] == int(datetime(2026, 11, 24, 10, tzinfo=UTC).timestamp() * 1e6)
+    assert decoded.vitals["heart_rate"].to_pylist() == [60]
+    assert decoded.vitals["spo2"].to_pylist() == [None]
+
+
+def test_packets_may_have_line_breaks_and_blank_ones_shift_nothing():
+    written_out = json.dumps(json.loads(packet(heart_rate=61)), indent=2).replace("\n", "\r\n").encode()
+    decoded = decode([b"", packet(heart_rate=60), b"\n\n", b"\n" + written_out + b"\n", None, packet(heart_rate=62)])
+    assert decoded.rows.tolist() == [1, 3, 5]
+    assert decoded.vitals["heart_rate"].to_pylist() == [60, 61, 62]
+    assert decoded.refused == [(0, Refusal.EMPTY), (2, Refusal.EMPTY), (4, Refusal.EMPTY)]
+
+
+def test_a_device_is_found_in_a_packet_that_is_wrong_otherwise():
+    assert device_named(b'{"timestamp": 7, "device_id": "b", "x": [[[]]], "device_id": "a"}') == "a"
+    for value in (b"", b"{", b"[]", b'{"device_id": 7}', b'{"device_id": "a"', b"[" * 100_000, b"\xff\xfe"):
+        assert device_named(value) is None
 
 
 json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.integers())
@@ -122,6 +144,39 @@ def test_every_packet_is_either_decoded_or_refused_and_alone_or_together_makes_n
             assert array[entry] == alone.vitals[name][0]
         assert alone.dropped == [together.dropped[entry]]
         assert alone.measured_at[0] == together.measured_at[entry]
+
+
+well_formed = st.fixed_dictionaries(
+    {
+        "device_id": st.text(min_size=1, max_size=8),
+        "timestamp": st.datetimes(
+            datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC) | st.just(timezone(timedelta(hours=5.75)))
+        ).map(datetime.isoformat),
+        "record_id": st.text(min_size=1, max_size=8),
+    },
+    optional={
+        "blood_pressure": st.sampled_from(["120/80", "1/2", "120-80", " 120 / 80 "]),
+        "presence": st.booleans(),
+        "consciousness": st.sampled_from("AVX"),
+        **{name: st.floats(-1, 400) | st.integers(-1, 400) for name in NUMBERS if name != "battery"},
+    },
+)
+
+
+@given(well_formed, st.sampled_from([None, 2]))
+def test_the_strict_and_the_lenient_decoder_agree(fields, indent):
+    """One value of a wrong type sends a packet to the lenient decoder: the rest of it must come out the same."""
+    strict = decode([json.dumps(fields, indent=indent).encode()])
+    lenient = decode([json.dumps({**fields, "battery": "full"}, indent=indent).encode()])
+    assert lenient.refused == strict.refused
+    assert list(lenient.device_id) == list(strict.device_id)
+    assert lenient.measured_at.tolist() == strict.measured_at.tolist()
+    assert lenient.offset_minutes.tolist() == strict.offset_minutes.tolist()
+    assert lenient.vitals == strict.vitals
+    for entry, why in enumerate(strict.dropped):
+        assert lenient.dropped[entry] == "; ".join(sorted(["battery:type", *(why.split("; ") if why else [])]))
+        if fields["record_id"].isascii():
+            assert lenient.record_id[entry] == strict.record_id[entry] == fields["record_id"]
 
 
 @given(st.sampled_from(NUMBERS), st.floats(allow_nan=False))

@@ -36,7 +36,7 @@ def arriving(bootstrap):
         consumer.assign(ends)  # not earlier: it would hear of ends that lie before what is sent now
         messages, open_partitions = [], set(partitions)
         while open_partitions:
-            for message in consumer.consume(500, 10):
+            for message in consumer.consume(500, 0.5):
                 if message.error():
                     open_partitions.discard(message.partition())
                 else:

@@ -1,5 +1,6 @@
 """The simulator through its command line: one seed one output, truth that is true, faults that do what they say."""
 
+import ast
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from analytics.limits import INPUTS, levels, points
 from ingestion.reading import Refusal, decode
 from simulator import iot_simulator
+from simulator.environment import NEEDED
 from simulator.episodes import Episode
 from simulator.people import DAY, Kit, Person, ward
 
@@ -44,11 +46,71 @@ def test_it_runs_from_its_own_folder_as_the_readme_says(tmp_path):
     assert len((tmp_path / "out").read_text().splitlines()) >= 3 * 2
 
 
+def test_a_python_without_the_packages_goes_on_in_that_of_the_environment(tmp_path):
+    """`python -I -S` sees no installed package, as a fresh machine's Python does not."""
+    root = Path(iot_simulator.__file__).parents[1]
+    bare = [sys.executable, "-I", "-S", "iot_simulator.py", "--transport", "file", "--output", str(tmp_path / "out")]
+    bare += ["--devices", "1", "--duration", "1"]
+
+    def run(folder):
+        return subprocess.run(bare, cwd=folder / "simulator", capture_output=True, text=True, timeout=60)
+
+    (tmp_path / "simulator").mkdir()
+    for module in (root / "simulator").glob("*.py"):
+        (tmp_path / "simulator" / module.name).write_text(module.read_text())
+    alone = run(tmp_path)
+    assert (alone.returncode, alone.stderr.count("\n")) == (2, 1)
+    assert f"run `make setup` in {tmp_path}" in alone.stderr
+
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "ingestion").symlink_to(root / "ingestion")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    helped = run(tmp_path)
+    assert helped.returncode == 0, helped.stderr
+    assert (tmp_path / "out").exists()
+
+
+def test_the_packages_it_looks_for_are_those_it_imports():
+    root = Path(iot_simulator.__file__).parents[1]
+    sources = [*(root / "simulator").glob("*.py"), root / "ingestion" / "reading.py", root / "ingestion" / "vitals.py"]
+    imported = {
+        name.split(".")[0]
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text()))
+        for name in _imported(node)
+    }
+    ours = {"simulator", "ingestion"}
+    assert imported - ours - sys.stdlib_module_names == set(NEEDED)
+
+
+def _imported(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
 def test_without_a_broker_it_says_what_to_do(capsys, monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setattr("simulator.transports.ANSWER_S", 0.2)
     assert iot_simulator.main(["--devices", "1", "--duration", "1"]) == 2
     assert "--transport stdout" in capsys.readouterr().err
+
+
+def test_with_no_broker_and_none_named_it_writes_packets_to_standard_output(capfdbinary, monkeypatch):
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setattr(iot_simulator, "USUAL_BROKER", "127.0.0.1:1")
+    monkeypatch.setattr("simulator.transports.ANSWER_S", 0.2)
+    common = ["--devices", "2", "--duration", "10", "--speed", "max"]
+    assert iot_simulator.main(common) == 0
+    out, err = capfdbinary.readouterr()
+    assert len(packets(out)) >= 4
+    assert err.decode().splitlines()[:2] == [
+        "No Kafka answers at 127.0.0.1:1 (make demo starts one).",
+        "Sending to standard output.",
+    ]
+    assert iot_simulator.main([*common, "--transport", "kafka"]) == 2
 
 
 def test_one_seed_gives_one_output_at_any_speed_and_another_seed_another(tmp_path):

@@ -1,14 +1,15 @@
-"""Words of an alert, how long ago something was, how often it is due, shares and spans, in templates."""
+"""Words of an alert and a score, how long ago, how often, shares and spans, in templates."""
 
 from datetime import datetime, timedelta
 
 from django import template
 
 from portal.alerts import wording
-from portal.alerts.models import Alert
+from portal.alerts.models import Alert, Level
 
 register = template.Library()
 register.filter("cause_label", wording.cause_label)
+register.filter("plain_label", wording.plain_label)
 
 
 @register.filter
@@ -19,6 +20,12 @@ def sentence(alert: Alert) -> str:
 @register.filter
 def plain_sentence(alert: Alert) -> str:
     return wording.plain_sentence(alert)
+
+
+@register.filter
+def risk(level: int) -> str:
+    """NEWS2's word for the level of a score: "low-medium", "medium", "high"."""
+    return Level(level).label.lower()
 
 
 @register.filter

@@ -1,46 +1,95 @@
-// The live socket: told what changed, it lets the page fetch its parts anew. It keeps the cursor, so that a reconnect
-// misses nothing. Where the socket cannot be opened the parts refresh by themselves every few seconds.
+// The live page. The socket says what changed, with a cursor, so that a reconnect misses nothing; the page then fetches
+// its moving parts anew. Values move without a change, so the parts are also fetched on a timer, more often while the
+// socket is away. A page that cannot be fetched says that it is old: nothing that has stopped may look live.
 (() => {
-  const start = document.body.dataset.cursor;
-  if (start === undefined || !document.querySelector("[data-live-part]")) return;
-  const sign = document.querySelector("[data-live]");
-  let cursor = start, wait = 500, socket;
+  const parts = [...document.querySelectorAll("[data-live-part]")], body = document.body;
+  if (!parts.length || body.dataset.cursor === undefined) return;
+  const LIVE_MS = 10000, AWAY_MS = 5000, OLD_MS = 15000, FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 15000;
+  const sign = document.querySelector("[data-live]"), old = document.querySelector("[data-old]");
+  const toast = document.querySelector("[data-toast]"), spoken = document.querySelector("[data-announce]");
+  let cursor = body.dataset.cursor, wait = FIRST_WAIT_MS, open = false, asked = Date.now(), fresh = asked, failing = 0;
 
-  const say = (word) => { sign.hidden = false; sign.textContent = word; sign.dataset.live = word; };
-
-  const announce = (changes) => {
-    const opened = changes.filter((c) => c.kind === "alert" && (c.what === "opened" || c.what === "worsened"));
-    const place = document.querySelector("[data-announce]");
-    if (opened.length && place) place.textContent = opened.length === 1 ? "A new alert." : `${opened.length} new alerts.`;
+  // --- fetching the parts ---
+  const refresh = () => {
+    asked = Date.now();
+    failing ||= asked;
+    for (const part of parts) part.dispatchEvent(new Event("refresh"));
   };
+  const arrived = () => { fresh = Date.now(); failing = 0; look(); show(); };
+  body.addEventListener("htmx:after:swap", (event) => { if (event.detail.ctx.response?.raw.ok) arrived(); });
+  // No longer to be seen by this person: the whole page says so, and what it showed is gone.
+  body.addEventListener("htmx:response:error", (event) => {
+    if ([403, 404].includes(event.detail.ctx.response.status)) location.reload();
+  });
 
-  const connect = () => {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    socket = new WebSocket(`${scheme}://${location.host}/ws/live/?since=${cursor}`);
-    socket.onopen = () => { wait = 500; say("live"); };
-    socket.onmessage = (message) => {
-      const told = JSON.parse(message.data);
-      cursor = told.cursor;
-      if (!told.changes.length) return;
-      announce(told.changes);
-      document.body.dispatchEvent(new CustomEvent("changed", { detail: told.changes }));
-    };
-    socket.onclose = (event) => {
-      if (event.code === 4401) { location.reload(); return; }
-      say("reconnecting");
-      setTimeout(connect, wait * (0.5 + Math.random()));
-      wait = Math.min(wait * 2, 15000);
-    };
+  const show = () => {
+    const isOld = failing && Date.now() - failing > OLD_MS;
+    const word = isOld ? "not live" : open ? "live" : "reconnecting";
+    if (sign.dataset.live !== word) { sign.dataset.live = sign.textContent = word; sign.hidden = false; }
+    if (isOld && old.hidden) {
+      const since = new Date(fresh).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      old.textContent = `This page has not been renewed since ${since}: what you see may be old.`;
+    }
+    old.hidden = !isOld;
   };
+  setInterval(() => {
+    if (Date.now() - asked >= (open ? LIVE_MS : AWAY_MS) && !(document.hidden && open)) refresh();
+    show();
+  }, 1000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+
+  // --- alerts that were not there before ---
+  const known = new Set(), told = new Map(); // told by the socket: alert -> its kind of change
+  const look = (first) => {
+    const lines = [...document.querySelectorAll("[data-alert]")], here = new Set(lines.map((line) => line.dataset.alert.split(":")[0]));
+    const added = lines.filter((line) => !known.has(line.dataset.alert));
+    for (const line of lines) known.add(line.dataset.alert);
+    const elsewhere = [...told].filter(([alert, what]) => !here.has(alert) && ["opened", "worsened"].includes(what));
+    told.clear();
+    const count = new Set([...added.map((line) => line.dataset.alert), ...elsewhere.map(([alert]) => alert)]).size;
+    if (count && !first) {
+      const [line] = added, [[alert] = []] = elsewhere;
+      const text = count > 1 ? `${count} new alerts` : line ? line.dataset.says : "A new alert";
+      announce(text, count > 1 ? body.dataset.alerts : line ? line.href : `${body.dataset.alerts}${alert}/`);
+    }
+    titled();
+  };
+  const announce = (text, address) => {
+    spoken.textContent = "";
+    requestAnimationFrame(() => { spoken.textContent = text; });
+    const link = toast.querySelector("a");
+    Object.assign(link, { textContent: text, href: address });
+    toast.hidden = false;
+  };
+  toast.querySelector("button").addEventListener("click", () => { toast.hidden = true; });
 
   // The tab says how many alerts wait, also when another tab is in front.
   const title = document.title;
-  const count = () => {
-    const counted = document.querySelector("[data-unanswered]");
-    const unanswered = counted ? Number(counted.dataset.unanswered) : 0;
-    document.title = unanswered ? `(${unanswered}) ${title}` : title;
+  const titled = () => {
+    const waiting = Number(document.querySelector("[data-unanswered]")?.dataset.unanswered ?? 0);
+    document.title = waiting ? `(${waiting}) ${title}` : title;
   };
-  new MutationObserver(count).observe(document.querySelector("[data-live-part]"), { subtree: true, childList: true, attributes: true });
-  count();
+
+  // --- the socket ---
+  const connect = () => {
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/live/?since=${cursor}`);
+    socket.onopen = () => { wait = FIRST_WAIT_MS; open = true; show(); };
+    socket.onmessage = (message) => {
+      const { cursor: next, changes } = JSON.parse(message.data);
+      cursor = next;
+      for (const change of changes) if (change.kind === "alert") told.set(String(change.alert), change.what);
+      if (changes.length) refresh();
+    };
+    socket.onclose = (event) => {
+      open = false;
+      show();
+      if (event.code === 4401) refresh(); // signed out: the answer leads to the sign-in
+      setTimeout(connect, wait * (0.5 + Math.random()));
+      wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    };
+  };
+
+  look(true);
+  show();
   connect();
 })();

@@ -1,5 +1,6 @@
 """`manage.py run_watcher`: score admitted readings, open and end episodes, raise alerts. Start as many as wanted."""
 
+import logging
 import uuid
 from typing import Any
 
@@ -9,6 +10,8 @@ from django.core.management.base import BaseCommand
 from ingestion.kafka import topics_create
 from portal.pipeline.process import stop_on_signal
 from portal.pipeline.watch import Watch
+
+log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -20,4 +23,6 @@ class Command(BaseCommand):
             readings=settings.READINGS_PARTITIONS,
             admitted=settings.ADMITTED_PARTITIONS,
         )
-        Watch(settings.KAFKA_BOOTSTRAP_SERVERS, owner=uuid.uuid4().hex).run(stop_on_signal())
+        owner = uuid.uuid4().hex
+        log.info("watcher %s", owner)  # the name in its rows of WatchPosition
+        Watch(settings.KAFKA_BOOTSTRAP_SERVERS, owner=owner).run(stop_on_signal())

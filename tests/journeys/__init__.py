@@ -1,0 +1,1 @@
+"""Whole paths, from what a person does first to what a person sees last."""

@@ -175,3 +175,6 @@ class PauseForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         help_text="Empty: until somebody resumes it",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="pause_%s", **kwargs)  # on the page there is another field called reason

@@ -61,7 +61,10 @@
     Object.assign(link, { textContent: text, href: address });
     toast.hidden = false;
   };
-  toast.querySelector("button").addEventListener("click", () => { toast.hidden = true; });
+  toast.querySelector("button").addEventListener("click", () => {
+    toast.hidden = true;
+    document.getElementById("content").focus({ preventScroll: true });
+  });
 
   // The tab says how many alerts wait, also when another tab is in front.
   const title = document.title;

@@ -28,9 +28,9 @@ class Transition:
 
     `cause` is "news2", "limit:<vital>:low", "limit:<vital>:high" or "silence:<vital>". `at` is when the reading that
     decided it was measured (for silence: when it was due). `evidence` is what a person is shown, ready for JSON:
-      news2    {"rule", "score", "partial", "inputs", "unconfirmed", "values": {vital: VALUE}}
+      news2    {"rule", "scale", "score", "partial", "inputs", "unconfirmed", "values": {vital: VALUE}}
       limit    {"rule", "limit", "direction", "reason", "unconfirmed", "values": {vital: VALUE}}
-      silence  {"rule", "vital", "due_every_minutes", "last_measured_at"}
+      silence  {"rule", "vital", "due_every_minutes", "last_measured_at", "device_id", "battery"}
     with VALUE = {"value", "measured_at", "device_id", "points"}; times are RFC 3339 in UTC.
     """
 

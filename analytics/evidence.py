@@ -44,6 +44,7 @@ def of_news2(
     """Evidence of a NEWS2 score from `inputs` of the seven inputs; `values` are those that were known and fresh."""
     return {
         "rule": f"{NEWS2_RULE}, SpO₂ scale {scale}",
+        "scale": scale,
         "score": score,
         "inputs": inputs,
         "partial": inputs < 7,
@@ -64,6 +65,44 @@ def of_limit(
         "unconfirmed": unconfirmed,
         "values": {vital: value.shown(vital)},
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing an episode is about: a vital and the direction it left its range in, "low" or "high" (a number),
+    "given" or "changed" (oxygen, consciousness), "silent". `points` are its NEWS2 points, None where none apply."""
+
+    vital: str
+    direction: str
+    points: int | None = None
+
+
+# NEWS2's bands that score 0 begin here (RCP 2017): what scores and lies below is too low, what lies above too high.
+_NORMAL_FROM = {"respiratory_rate": 12, "systolic": 111, "heart_rate": 51, "temperature": 36.05}
+_TARGET_TO = {1: 100, 2: 92}  # SpO2 by scale: only scale 2, on oxygen, scores what is too high
+
+
+def concerns(cause: str, evidence: Mapping[str, Any]) -> list[Concern]:
+    """What an episode of this cause with this evidence is about; the vitals of a NEWS2 score are those with points."""
+    kind, _, rest = cause.partition(":")
+    if kind == "silence":
+        return [Concern(rest, "silent")]
+    if kind == "news2":
+        scored = ((vital, value) for vital, value in evidence["values"].items() if value["points"])
+        scale = evidence.get("scale", 1)
+        return [Concern(vital, _direction(vital, value["value"], scale), value["points"]) for vital, value in scored]
+    vital, _, direction = rest.partition(":")
+    return [Concern(vital, direction)]
+
+
+def _direction(vital: str, value: Any, scale: int) -> str:
+    if vital == "consciousness":
+        return "changed"
+    if vital == "supplemental_oxygen":
+        return "given"
+    if vital == "spo2":
+        return "low" if value <= _TARGET_TO[scale] else "high"
+    return "low" if value < _NORMAL_FROM[vital] else "high"
 
 
 def rfc3339(microseconds: int) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from ingestion.lake import READING_SCHEMA
@@ -76,6 +76,16 @@ def topic_id(bootstrap: str, topic: str) -> str:
     admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive the call
     described = admin.describe_topics(TopicCollection([topic]))[topic].result(timeout=30)
     return str(described.topic_id)
+
+
+def packets_send(bootstrap: str, packets: Iterable[tuple[str, bytes]]) -> None:
+    """Send packets, (device id, JSON), to `vitals.readings`. Raises KafkaException if one does not arrive in 10 s."""
+    failed: list[KafkaError] = []
+    producer = Producer({"bootstrap.servers": bootstrap, "message.timeout.ms": 10_000})
+    for device_id, packet in packets:
+        producer.produce(READINGS, packet, key=device_id, on_delivery=lambda e, _: failed.append(e) if e else None)
+    if producer.flush(15) or failed:
+        raise KafkaException(*failed[:1])
 
 
 def consumer_config(bootstrap: str, group: str) -> dict[str, object]:

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "portal.alerts",
     "portal.charts",
     "portal.pipeline",
+    "portal.watchdog",
     "portal.embedded",
     "allauth",
     "allauth.account",
@@ -139,7 +140,10 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "care"
-CELERY_TASK_ROUTES = {"portal.pipeline.tasks.archive_share": {"queue": "lake"}}
+CELERY_TASK_ROUTES = {
+    "portal.pipeline.tasks.archive_share": {"queue": "lake"},
+    "portal.monitoring.tasks.preview_make": {"queue": "lake"},
+}
 ARCHIVE_SHARES = env.int("ARCHIVE_SHARES", default=1)
 ARCHIVE_EVERY_S = env.float("ARCHIVE_EVERY_S", default=5.0)
 # An entry that could not run in time expires: the next one does its work.
@@ -154,6 +158,8 @@ CELERY_BEAT_SCHEDULE = {
         for share in range(ARCHIVE_SHARES)
     },
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
+    "overdue": {"task": "portal.alerts.tasks.overdue", "schedule": 5.0, "options": {"expires": 5.0}},
+    "watchdog": {"task": "portal.watchdog.tasks.watch_over", "schedule": 5.0, "options": {"expires": 5.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }
 
@@ -184,6 +190,12 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Wellrange <noreply@localhost>")
+# The watchdog makes a synthetic patient ill so often, and the alert must be delivered; 0 switches it off.
+WATCHDOG_EVERY_S = env.int("WATCHDOG_EVERY_S", default=300)
+WATCHDOG_EMAIL = env.str("WATCHDOG_EMAIL", default="watchdog@localhost")  # where its alerts go
+OPERATOR_EMAILS = env.list(
+    "OPERATOR_EMAILS", default=[]
+)  # who is told when alerts stop arriving, and when they do again
 PORTAL_URL = env.str("PORTAL_URL", default="http://127.0.0.1:8000")
 
 # --- the browser ---

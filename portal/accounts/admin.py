@@ -10,7 +10,10 @@ from portal.accounts.models import User
 class UserAdmin(DjangoUserAdmin):
     list_display = ("username", "first_name", "last_name", "role", "organisation", "is_active")
     list_filter = ("role", "is_active", "organisation")
-    fieldsets = (*DjangoUserAdmin.fieldsets, ("Wellrange", {"fields": ("role", "organisation", "time_zone")}))
+    fieldsets = (
+        *DjangoUserAdmin.fieldsets,
+        ("Wellrange", {"fields": ("role", "organisation", "time_zone", "quiet_hours")}),
+    )
     add_fieldsets = (
         *DjangoUserAdmin.add_fieldsets,
         ("Wellrange", {"fields": ("email", "first_name", "last_name", "role", "organisation", "time_zone")}),

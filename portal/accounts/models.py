@@ -16,6 +16,14 @@ class Role(models.TextChoices):
     ADMIN = "admin", "Administrator"
 
 
+class QuietHours(models.TextChoices):
+    """When messages that can wait are held back. Presets, because alarm settings are complicated enough."""
+
+    NONE = "none", "None: tell me at once"
+    NIGHT = "night", "Every night, 22:00 to 07:00"
+    OFF_WORK = "off_work", "Outside Monday to Friday, 08:00 to 18:00"
+
+
 class User(AbstractUser):
     """A person who signs in. `account_id` names the account on synced history, and says nothing else."""
 
@@ -23,6 +31,7 @@ class User(AbstractUser):
     organisation = models.ForeignKey("people.Organisation", on_delete=models.PROTECT, null=True, blank=True)
     account_id = models.CharField(max_length=32, unique=True, default=random_account_id, editable=False)
     time_zone = models.CharField(max_length=64, default="Europe/London", help_text="For example Europe/London")
+    quiet_hours = models.CharField(max_length=10, choices=QuietHours, default=QuietHours.NONE)
 
     @property
     def is_clinician(self) -> bool:

@@ -5,7 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from portal.alerts.models import Alert, AlertEvent, Message
+from portal.accounts.models import Role, User
+from portal.alerts.models import Alert, AlertEvent, EscalationStep, HandOver, Message, Response, Snooze
 
 
 class ReadOnly:
@@ -42,7 +43,38 @@ class AlertAdmin(ReadOnly, admin.ModelAdmin):
         return alert.episode.get_level_display()
 
 
+class EscalationStepInline(admin.TabularInline):
+    """On the care team's page: who is told next while nobody answers."""
+
+    model = EscalationStep
+    extra = 1
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "recipient":
+            kwargs["queryset"] = User.objects.filter(role=Role.CLINICIAN, is_active=True)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+@admin.register(Snooze)
+class SnoozeAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("patient", "vital", "direction", "level", "until", "by", "reason")
+    list_select_related = ("patient", "by")
+
+
+@admin.register(Response)
+class ResponseAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("alert_id", "by", "at", "called", "reached", "outcome", "useful")
+    list_filter = ("outcome", "useful")
+    list_select_related = ("by",)
+
+
+@admin.register(HandOver)
+class HandOverAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("giver", "taker", "began_at", "ended_at", "note")
+    list_select_related = ("giver", "taker")
+
+
 @admin.register(Message)
 class MessageAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "channel", "recipient", "due_at", "sent_at", "attempts", "stopped_because")
+    list_display = ("id", "channel", "recipient", "due_at", "sent_at", "attempts", "held_because", "stopped_because")
     list_filter = ("channel",)

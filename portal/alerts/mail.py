@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.urls import reverse
 
-from portal.alerts.models import Alert, Message
+from portal.alerts.models import Message
+from portal.pipeline.process import crash_point
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,14 @@ def messages_deliver(now: datetime) -> int:
     for pk, due_at in list(due):
         # Whoever moves the due time first has the message.
         if Message.objects.filter(pk=pk, due_at=due_at).update(due_at=now + LEASE) == 1:
+            crash_point("mail_after_lease")
             sent += _send(Message.objects.select_related("event__alert", "recipient").get(pk=pk), now)
     return sent
 
 
 def _send(message: Message, now: datetime) -> bool:
     mine = Message.objects.filter(pk=message.pk, due_at=now + LEASE)
-    if message.event.alert.state != Alert.State.OPEN:
+    if not message.is_wanted:
         mine.update(due_at=None, stopped_because=f"alert {message.event.alert.state}")
         return False
     if not message.recipient.email or not message.recipient.is_active:
@@ -53,6 +55,7 @@ def _send(message: Message, now: datetime) -> bool:
         else:
             mine.update(attempts=attempts, due_at=None, stopped_because=f"{attempts} attempts failed")
         return False
+    crash_point("mail_after_send")
     # Also where the alert was answered meanwhile: it has gone out, and the outbox says so.
     Message.objects.filter(pk=message.pk).update(due_at=None, sent_at=now, attempts=attempts)
     return True

@@ -47,21 +47,33 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
 
 class Alert(models.Model):
-    """What people do about one episode. There is exactly one alert per episode."""
+    """What people do about one episode. There is exactly one alert per episode.
+
+    `since` is when the present state began or was last confirmed, `steps` how many of its steps (escalations,
+    reminders) have been taken since then, and `next_at` when the next is due: see `portal.alerts.due`.
+    """
 
     class State(models.TextChoices):
         OPEN = "open", "Open"
         ACKNOWLEDGED = "acknowledged", "Acknowledged"
+        SNOOZED = "snoozed", "Snoozed"
         CLOSED = "closed", "Closed"
 
     episode = models.OneToOneField(Episode, on_delete=models.CASCADE, related_name="alert")
     state = models.CharField(max_length=15, choices=State, default=State.OPEN)
     raised_at = models.DateTimeField()
+    held_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+", help_text="Who has answered it"
+    )
+    since = models.DateTimeField()
+    steps = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(null=True)
 
     objects = AlertQuerySet.as_manager()
 
     class Meta:
         ordering = ["-raised_at"]
+        indexes = [models.Index(fields=["next_at"], name="alert_next", condition=Q(next_at__isnull=False))]
 
 
 class AlertEvent(models.Model):
@@ -73,6 +85,13 @@ class AlertEvent(models.Model):
         ENDED = "ended", "Back in range"
         UNWATCHED = "unwatched", "No longer watched"
         ACKNOWLEDGED = "acknowledged", "Acknowledged"
+        NOTED = "noted", "Note added"
+        SNOOZED = "snoozed", "Snoozed"
+        WOKEN = "woken", "Snooze is over"
+        ESCALATED = "escalated", "Nobody answered: passed on"
+        REMINDED = "reminded", "Reminder sent"
+        REOPENED = "reopened", "Open again: no word since it was acknowledged"
+        HANDED_OVER = "handed_over", "Handed over"
         CLOSED = "closed", "Closed"
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="events")
@@ -99,6 +118,7 @@ class Message(models.Model):
     due_at = models.DateTimeField(null=True, help_text="Empty once it is sent or stopped")
     attempts = models.PositiveSmallIntegerField(default=0)
     sent_at = models.DateTimeField(null=True)
+    held_because = models.CharField(max_length=100, blank=True, help_text="Why it was not due at once")
     stopped_because = models.CharField(max_length=100, blank=True)
 
     class Meta:
@@ -106,3 +126,95 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["event", "channel", "recipient"], name="one_message_per_event_and_person")
         ]
         indexes = [models.Index(fields=["due_at"], name="message_due", condition=Q(due_at__isnull=False))]
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the alert still asks for what the message says: a reminder of whoever holds it, else of an answer."""
+        reminds = self.event.kind == AlertEvent.Kind.REMINDED
+        return self.event.alert.state == (Alert.State.ACKNOWLEDGED if reminds else Alert.State.OPEN)
+
+
+class Snooze(models.Model):
+    """No alert about one vital in one direction, up to a level and for a while; set on an alert, with a reason.
+
+    `points` are the NEWS2 points the vital had when it was set, empty where points do not apply: more of them is a
+    worse state, and is not hidden.
+    """
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="snoozes")
+    patient = models.ForeignKey("people.Patient", on_delete=models.CASCADE, related_name="snoozes")
+    vital = models.CharField(max_length=30)
+    direction = models.CharField(max_length=10)
+    points = models.PositiveSmallIntegerField(null=True)
+    level = models.PositiveSmallIntegerField(choices=Level)
+    reason = models.CharField(max_length=200)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["patient", "until"], name="snooze_in_force")]
+
+
+class Response(models.Model):
+    """The record with which a person closes an alert: whom they called, what came of it, and whether it was useful."""
+
+    class Called(models.TextChoices):
+        PATIENT = "patient", "The patient"
+        NEXT_OF_KIN = "next_of_kin", "Next of kin or another contact"
+        COLLEAGUE = "colleague", "A colleague"
+        NOBODY = "nobody", "Nobody"
+
+    class Outcome(models.TextChoices):
+        NOTHING = "nothing", "Nothing needed"
+        ADVICE = "advice", "Advice given"
+        TREATMENT = "treatment", "Treatment changed"
+        VISIT = "visit", "Visit or appointment"
+        EMERGENCY = "emergency", "Emergency service or hospital"
+        DEVICE = "device", "Device or measurement problem"
+
+    alert = models.OneToOneField(Alert, on_delete=models.CASCADE, related_name="response")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    called = models.CharField(max_length=15, choices=Called)
+    reached = models.BooleanField()
+    advice = models.TextField()
+    outcome = models.CharField(max_length=15, choices=Outcome)
+    useful = models.BooleanField(help_text="Whether it was right to raise this alert")
+
+
+class EscalationStep(models.Model):
+    """Who is told next while nobody answers an alert of a care team; without `recipient` the whole team."""
+
+    care_team = models.ForeignKey("people.CareTeam", on_delete=models.CASCADE, related_name="escalation_steps")
+    after_minutes = models.PositiveIntegerField(help_text="Minutes since the alert was raised")
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Empty: everybody in the care team",
+    )
+    least_level = models.PositiveSmallIntegerField(choices=Level, default=Level.LOW_MEDIUM)
+
+    class Meta:
+        ordering = ["after_minutes", "pk"]
+
+
+class HandOver(models.Model):
+    """One clinician's shift in another's hands: until it is taken back, `taker` gets what `giver` would get."""
+
+    giver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="handed_over")
+    taker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="taken_over")
+    note = models.CharField(max_length=200, blank=True)
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["giver"], condition=Q(ended_at__isnull=True), name="one_hand_over_at_a_time"
+            ),
+            models.CheckConstraint(condition=~Q(giver=models.F("taker")), name="hand_over_is_to_somebody_else"),
+        ]

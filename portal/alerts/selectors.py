@@ -12,14 +12,14 @@ from portal.people.models import Change, Patient
 if TYPE_CHECKING:
     from portal.accounts.models import User
 
-UNANSWERED = (Alert.State.OPEN, Alert.State.ACKNOWLEDGED)
+NOT_CLOSED = (Alert.State.OPEN, Alert.State.ACKNOWLEDGED, Alert.State.SNOOZED)
 # The order in which people work: what nobody has answered, then the most serious, then what waits longest.
 URGENT_FIRST = (Case(When(state=Alert.State.OPEN, then=Value(0)), default=Value(1)), "-episode__level", "raised_at")
 
 
 def alerts_for(user: "User", states: Iterable[str] | None = None) -> QuerySet[Alert]:
     """The alerts this user may see, newest first."""
-    alerts = Alert.objects.visible_to(user).select_related("episode__patient")
+    alerts = Alert.objects.visible_to(user).select_related("episode__patient", "held_by")
     return alerts if states is None else alerts.filter(state__in=list(states))
 
 
@@ -31,7 +31,7 @@ def alert_for(user: "User", pk: int) -> Alert:
 def open_alerts_of(patients: Iterable[Patient]) -> dict[int, list[Alert]]:
     """Alerts that are not closed, by the primary key of the patient; the most serious first."""
     found: dict[int, list[Alert]] = {}
-    alerts = Alert.objects.filter(episode__patient__in=[p.pk for p in patients], state__in=UNANSWERED)
+    alerts = Alert.objects.filter(episode__patient__in=[p.pk for p in patients], state__in=NOT_CLOSED)
     for alert in alerts.select_related("episode__patient").order_by("-episode__level", "-raised_at"):
         found.setdefault(alert.episode.patient_id, []).append(alert)
     return found

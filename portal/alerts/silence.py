@@ -29,6 +29,8 @@ class Due:
     every: timedelta
     since: datetime
     last: datetime | None
+    device_id: str | None = None
+    battery: float | None = None  # of that device, percent
 
     @property
     def patience(self) -> timedelta:
@@ -83,8 +85,15 @@ def _dues(plan: Plan, values: Mapping[str, Latest], since: datetime) -> list[Due
         if value and presence and presence.value == 0 and presence.device_id == value.device_id:
             last = max(value.measured_at, presence.measured_at)  # an empty bed is not a silent one
         expected = max(since, due.expected_since or since)
-        dues.append(Due(due.vital, timedelta(minutes=due.due_every_minutes), expected, last))
+        device = value.device_id if value else None
+        every = timedelta(minutes=due.due_every_minutes)
+        dues.append(Due(due.vital, every, expected, last, device, _battery(values, device)))
     return dues
+
+
+def _battery(values: Mapping[str, Latest], device: str | None) -> float | None:
+    battery = values.get("battery")
+    return float(battery.value) if battery and battery.device_id == device else None
 
 
 def _changes(
@@ -113,12 +122,15 @@ def _changes(
 
 
 def _opened(subject: str, cause: str, silent: Collection[Due]) -> Transition:
-    last = max((due.last for due in silent if due.last), default=None)
+    newest = max(silent, key=lambda due: due.last or datetime.min.replace(tzinfo=UTC))
+    last = newest.last
     evidence = {
         "rule": "Plan schedule",
         "vital": cause.partition(":")[2],
         "due_every_minutes": min(due.every for due in silent) // timedelta(minutes=1),
         "last_measured_at": last.astimezone(UTC).isoformat().replace("+00:00", "Z") if last else None,
+        "device_id": newest.device_id,
+        "battery": newest.battery,
     }
     return Transition(subject, cause, Step.OPENED, Level.SILENT, max(due.due_at for due in silent), evidence)
 

@@ -1,4 +1,4 @@
-"""Celery tasks of the care queue: deliver what is due, notice silence."""
+"""Celery tasks of the care queue: deliver what is due, take the next step of waiting alerts, notice silence."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from portal.alerts.live import announce
 from portal.alerts.mail import messages_deliver
+from portal.alerts.overdue import alerts_overdue
 from portal.alerts.services import transitions_apply
 from portal.alerts.silence import silent_transitions
 
@@ -16,6 +17,11 @@ from portal.alerts.silence import silent_transitions
 def deliver(**_: Any) -> None:
     while messages_deliver(timezone.now()):
         pass
+
+
+@shared_task
+def overdue(**_: Any) -> None:
+    announce(alerts_overdue(timezone.now()))
 
 
 @shared_task

@@ -71,7 +71,9 @@ def _clinician(episode: Episode) -> str:
     if episode.cause.startswith("silence:"):
         last = evidence.get("last_measured_at")
         since = f"since {_clock(last)}" if last else "so far"
-        return f"{cause_label(episode.cause)} {since}; due every {evidence['due_every_minutes']} min."
+        device = f", last from {evidence['device_id']}" if evidence.get("device_id") else ""
+        battery = f" (battery {evidence['battery']:.0f} %)" if evidence.get("battery") is not None else ""
+        return f"{cause_label(episode.cause)} {since}{device}{battery}; due every {evidence['due_every_minutes']} min."
     deciding = _deciding(evidence)
     values = ", ".join(
         f"{VITALS[v].label} {value_text(v, evidence['values'][v]['value'])} at "

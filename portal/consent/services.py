@@ -36,7 +36,7 @@ def consent_record(*, patient: Patient, purpose: Purpose, given: bool, by: "User
         what = "given" if given else "withdrawn"
         if purpose == Purpose.CARE:
             if not given:
-                episodes_unwatch(patient=patient, why="Consent to care was withdrawn", now=now, tell=True)
+                episodes_unwatch(patient=patient, why="Consent to care was withdrawn", now=now, tell_team=True)
             # The watcher follows plans: whom it may watch has changed, and it reads plans and episodes anew.
             _change(patient, Change.Kind.PLAN, f"consent {what}", now)
         # The entry carries the change's sequence, so here the change comes before the last statement.

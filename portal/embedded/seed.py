@@ -13,7 +13,7 @@ from portal.accounts.models import Role, User
 from portal.consent.models import ConsentEntry, Purpose
 from portal.consent.text import VERSION
 from portal.devices.models import Assignment, Device
-from portal.monitoring.models import Plan, PlanLimit, PlanResponder, PlanVital
+from portal.monitoring.models import Plan, PlanContact, PlanLimit, PlanResponder, PlanVital
 from portal.people.models import CareTeam, Change, Organisation, Patient
 from portal.people.services import change_record
 
@@ -220,7 +220,6 @@ def _plans(patients: list[Patient], responder: dict[int, User], now: datetime) -
             version=1,
             reason=REASONS[i % len(REASONS)],
             starts_at=now.astimezone(UTC),
-            contact=f"{patient.name}, {patient.phone}",
             author=responder[patient.care_team_id],
             in_force_from=now,
         )
@@ -244,3 +243,18 @@ def _plans(patients: list[Patient], responder: dict[int, User], now: datetime) -
         if plan.reason == REASONS[3]
     )
     PlanResponder.objects.bulk_create(PlanResponder(plan=plan, user=plan.author, within_minutes=15) for plan in plans)
+    PlanContact.objects.bulk_create(
+        contact
+        for number, plan in enumerate(plans)
+        for contact in (
+            PlanContact(
+                plan=plan, relation=PlanContact.Relation.PATIENT, name=plan.patient.name, phone=plan.patient.phone
+            ),
+            PlanContact(
+                plan=plan,
+                relation=PlanContact.Relation.NEXT_OF_KIN,
+                name=f"{FIRST[(number * 11 + 3) % len(FIRST)]} {plan.patient.name.split()[-1]}",
+                phone=f"01632 961{number:03d}",
+            ),
+        )
+    )

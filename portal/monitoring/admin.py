@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from portal.accounts.models import Role, User
-from portal.monitoring.models import Plan, PlanLimit, PlanResponder, PlanVital
-from portal.monitoring.services import Bounds, Draft, plan_write
+from portal.monitoring.models import Plan, PlanContact, PlanLimit, PlanResponder, PlanVital
+from portal.monitoring.services import Bounds, Contact, Draft, plan_write
 
 
 class Rows(admin.TabularInline):
@@ -31,7 +31,7 @@ class PlanVitalInline(Rows):
 
 class PlanLimitInline(Rows):
     model = PlanLimit
-    fields = ("vital", "low", "high", "reason")
+    fields = ("vital", "low", "high", "reason", "ends_at")
     extra = 1
 
 
@@ -45,11 +45,16 @@ class PlanResponderInline(Rows):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
+class PlanContactInline(admin.TabularInline):
+    model = PlanContact
+    extra = 1
+
+
 @admin.register(Plan)
 class PlanAdmin(admin.ModelAdmin):
     """`save_model` keeps nothing: the whole form becomes a draft once its rows are known, in `save_related`."""
 
-    inlines = [PlanVitalInline, PlanLimitInline, PlanResponderInline]
+    inlines = [PlanVitalInline, PlanLimitInline, PlanResponderInline, PlanContactInline]
     list_display = ("patient", "reason", "version", "in_force_from", "in_force_to", "author")
     list_filter = ("news2",)
     search_fields = ("patient__name", "reason")
@@ -66,7 +71,7 @@ class PlanAdmin(admin.ModelAdmin):
         pass
 
     def save_related(self, request: HttpRequest, form: ModelForm, formsets: list[Any], change: bool) -> None:
-        vitals, limits, responders = (
+        vitals, limits, responders, contacts = (
             [f.cleaned_data for f in formset.forms if f.cleaned_data and not f.cleaned_data.get("DELETE")]
             for formset in formsets
         )
@@ -76,13 +81,13 @@ class PlanAdmin(admin.ModelAdmin):
             starts_at=plan.starts_at,
             ends_at=plan.ends_at,
             news2=plan.news2,
-            contact=plan.contact,
             paused_from=plan.paused_from,
             paused_to=plan.paused_to,
             pause_reason=plan.pause_reason,
             vitals={row["vital"]: row["due_every_minutes"] for row in vitals},
-            limits={row["vital"]: Bounds(row["low"], row["high"], row["reason"]) for row in limits},
+            limits={row["vital"]: Bounds(row["low"], row["high"], row["reason"], row["ends_at"]) for row in limits},
             responders=[(row["user"], row["within_minutes"]) for row in responders],
+            contacts=[Contact(row["relation"], row["name"], row["phone"]) for row in contacts],
         )
         written = plan_write(patient=plan.patient, draft=draft, author=request.user, now=timezone.now())
         form.instance.pk = written.pk

@@ -10,15 +10,16 @@ from django.core.exceptions import ValidationError
 
 from ingestion.vitals import VITALS
 from portal.accounts.models import Role, User
-from portal.monitoring.models import WATCHABLE, Plan
-from portal.monitoring.services import Bounds, Draft
+from portal.monitoring.models import WATCHABLE, Plan, PlanContact
+from portal.monitoring.services import Bounds, Contact, Draft
 from portal.people.models import Patient
+
+CONTACTS = 4  # as many as a nurse tries before she calls for help
 
 
 class PlanForm(forms.Form):
     reason = forms.CharField(max_length=200, label="Why is this person monitored?")
     news2 = forms.ChoiceField(choices=Plan.News2.choices, label="Absolute limits")
-    contact = forms.CharField(max_length=200, required=False, label="Whom to call, with the number")
     ends_on = forms.DateField(
         required=False, label="Ends on", widget=forms.DateInput(attrs={"type": "date"}), help_text="Empty: no end set"
     )
@@ -45,6 +46,19 @@ class PlanForm(forms.Form):
             self.fields[f"why_{name}"] = forms.CharField(
                 max_length=200, required=False, label=f"{label}: why this limit"
             )
+            self.fields[f"until_{name}"] = forms.DateField(
+                required=False,
+                label=f"{label}: last day of this limit",
+                widget=forms.DateInput(attrs={"type": "date"}),
+            )
+        for number in range(CONTACTS):
+            self.fields[f"relation_{number}"] = forms.ChoiceField(
+                choices=[("", "Nobody"), *PlanContact.Relation.choices], required=False, label="Who"
+            )
+            self.fields[f"name_{number}"] = forms.CharField(max_length=200, required=False, label="Name")
+            self.fields[f"phone_{number}"] = forms.CharField(
+                max_length=40, required=False, label="Phone", widget=forms.TextInput(attrs={"type": "tel"})
+            )
         for clinician in self._team:
             self.fields[f"answers_{clinician.pk}"] = forms.IntegerField(
                 min_value=1,
@@ -56,7 +70,7 @@ class PlanForm(forms.Form):
     def _initial(self) -> dict[str, Any]:
         if (plan := self._plan) is None:
             return {}
-        initial: dict[str, Any] = {"reason": plan.reason, "news2": plan.news2, "contact": plan.contact}
+        initial: dict[str, Any] = {"reason": plan.reason, "news2": plan.news2}
         initial["ends_on"] = None if self._ended else self._last_day(plan.ends_at)
         initial |= {f"due_{v.vital}": v.due_every_minutes for v in plan.vitals.all()}
         for limit in plan.limits.all():
@@ -64,6 +78,13 @@ class PlanForm(forms.Form):
                 f"low_{limit.vital}": limit.low,
                 f"high_{limit.vital}": limit.high,
                 f"why_{limit.vital}": limit.reason,
+                f"until_{limit.vital}": self._last_day(limit.ends_at),
+            }
+        for number, contact in enumerate(plan.contacts.all()):
+            initial |= {
+                f"relation_{number}": contact.relation,
+                f"name_{number}": contact.name,
+                f"phone_{number}": contact.phone,
             }
         return initial | {f"answers_{r.user_id}": r.within_minutes for r in plan.responders.all()}
 
@@ -76,7 +97,11 @@ class PlanForm(forms.Form):
                 "low": self[f"low_{name}"],
                 "high": self[f"high_{name}"],
                 "why": self[f"why_{name}"],
+                "until": self[f"until_{name}"],
             }
+
+    def contact_rows(self) -> Iterator[list[Any]]:
+        return ([self[f"relation_{n}"], self[f"name_{n}"], self[f"phone_{n}"]] for n in range(CONTACTS))
 
     def responder_rows(self) -> Iterator[Any]:
         return (self[f"answers_{clinician.pk}"] for clinician in self._team)
@@ -89,6 +114,13 @@ class PlanForm(forms.Form):
                 self.add_error(f"low_{name}", f"{label}: the low limit must be below the high one.")
             if (low is not None or high is not None) and not data.get(f"why_{name}"):
                 self.add_error(f"why_{name}", f"{label}: say why this limit is set.")
+            until = data.get(f"until_{name}")
+            if until is not None and self._end_of(until) <= self._now:
+                self.add_error(f"until_{name}", f"{label}: the last day of the limit must not be over.")
+        for number in range(CONTACTS):
+            given = [bool(data.get(f"{part}_{number}")) for part in ("relation", "name", "phone")]
+            if any(given) and not all(given):
+                self.add_error(f"name_{number}", "Give who it is, the name and the phone number, or leave all empty.")
         if not any(data.get(f"due_{name}") for name, _ in WATCHABLE):
             raise ValidationError("Choose at least one vital, with the minutes between its readings.")
         if not any(data.get(f"answers_{c.pk}") for c in self._team):
@@ -103,17 +135,21 @@ class PlanForm(forms.Form):
             starts_at=plan.starts_at if plan else self._now,
             ends_at=self._end_of(data["ends_on"]),
             news2=data["news2"],
-            contact=data["contact"],
             paused_from=plan.paused_from if plan else None,
             paused_to=plan.paused_to if plan else None,
             pause_reason=plan.pause_reason if plan else "",
             vitals={n: data[f"due_{n}"] for n, _ in WATCHABLE if data[f"due_{n}"]},
             limits={
-                n: Bounds(data[f"low_{n}"], data[f"high_{n}"], data[f"why_{n}"])
+                n: Bounds(data[f"low_{n}"], data[f"high_{n}"], data[f"why_{n}"], self._end_of(data[f"until_{n}"]))
                 for n, _ in WATCHABLE
                 if data[f"low_{n}"] is not None or data[f"high_{n}"] is not None
             },
             responders=[(c, data[f"answers_{c.pk}"]) for c in self._team if data[f"answers_{c.pk}"]],
+            contacts=[
+                Contact(data[f"relation_{n}"], data[f"name_{n}"], data[f"phone_{n}"])
+                for n in range(CONTACTS)
+                if data[f"relation_{n}"]
+            ],
         )
 
     def clean_ends_on(self) -> Any:

@@ -38,7 +38,6 @@ class Plan(models.Model):
     paused_from = models.DateTimeField(null=True, blank=True)
     paused_to = models.DateTimeField(null=True, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True, help_text='For example "in hospital"')
-    contact = models.CharField(max_length=200, blank=True, help_text="Whom to call, with the number")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     in_force_from = models.DateTimeField()
     in_force_to = models.DateTimeField(null=True, blank=True, editable=False)
@@ -98,6 +97,7 @@ class PlanLimit(models.Model):
     high = models.FloatField(null=True, blank=True)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     reason = models.CharField(max_length=200)
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: as long as the plan")
 
     class Meta:
         constraints = [
@@ -122,3 +122,34 @@ class PlanResponder(models.Model):
     class Meta:
         ordering = ["within_minutes"]
         constraints = [models.UniqueConstraint(fields=["plan", "user"], name="plan_names_a_responder_once")]
+
+
+class PlanContact(models.Model):
+    """Whom to call about this person, in the order to try them."""
+
+    class Relation(models.TextChoices):
+        PATIENT = "patient", "The patient"
+        NEXT_OF_KIN = "next_of_kin", "Next of kin"
+        CARER = "carer", "Carer or neighbour"
+        DOCTOR = "doctor", "Family doctor"
+
+    plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="contacts")
+    relation = models.CharField(max_length=15, choices=Relation)
+    name = models.CharField(max_length=200)
+    phone = models.CharField(max_length=40)
+
+    class Meta:
+        ordering = ["pk"]
+
+
+class Preview(models.Model):
+    """What would have fired in the last 30 days under limits that somebody thinks of: asked for, and its result."""
+
+    patient = models.ForeignKey("people.Patient", on_delete=models.CASCADE, related_name="previews")
+    whole_team = models.BooleanField(default=False)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    asked_at = models.DateTimeField()
+    draft = models.JSONField(help_text="NEWS2, vitals and limits as they would be")
+    form = models.JSONField(help_text="The form it was asked from, to go on with")
+    done_at = models.DateTimeField(null=True)
+    result = models.JSONField(null=True)

@@ -9,7 +9,7 @@ from portal.people.models import Patient
 def plan_of(patient: Patient, now: datetime) -> Plan | None:
     """The version in force, with its vitals, limits and responders; None if this person has no plan."""
     plans = Plan.objects.in_force(now).filter(patient=patient).select_related("author")
-    return plans.prefetch_related("vitals", "limits__author", "responders__user").first()
+    return plans.prefetch_related("vitals", "limits__author", "responders__user", "contacts").first()
 
 
 def plans_active(now: datetime) -> list[Plan]:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from portal.alerts.live import announce_after_commit
 from portal.alerts.services import episodes_unwatch
-from portal.monitoring.models import Plan, PlanLimit, PlanResponder, PlanVital
+from portal.monitoring.models import Plan, PlanContact, PlanLimit, PlanResponder, PlanVital
 from portal.people.models import Change, Patient
 from portal.people.services import change_record
 
@@ -25,6 +25,16 @@ class Bounds:
     low: float | None
     high: float | None
     reason: str
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whom to call; `relation` is of `PlanContact.Relation`."""
+
+    relation: str
+    name: str
+    phone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +45,13 @@ class Draft:
     starts_at: datetime
     ends_at: datetime | None = None
     news2: str = Plan.News2.SCALE_1
-    contact: str = ""
     paused_from: datetime | None = None
     paused_to: datetime | None = None
     pause_reason: str = ""
     vitals: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, Bounds] = field(default_factory=dict)
     responders: Sequence[tuple["User", int]] = ()
+    contacts: Sequence[Contact] = ()
 
 
 def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime) -> Plan:
@@ -69,7 +79,6 @@ def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime)
             paused_from=draft.paused_from,
             paused_to=draft.paused_to,
             pause_reason=draft.pause_reason,
-            contact=draft.contact,
             author=author,
             in_force_from=now,
         )
@@ -79,6 +88,9 @@ def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime)
         PlanLimit.objects.bulk_create(_limits(plan, draft, before, author))
         PlanResponder.objects.bulk_create(
             PlanResponder(plan=plan, user=user, within_minutes=minutes) for user, minutes in draft.responders
+        )
+        PlanContact.objects.bulk_create(
+            PlanContact(plan=plan, relation=c.relation, name=c.name, phone=c.phone) for c in draft.contacts
         )
         if before is None or not (before.is_active(now) and plan.is_active(now)):
             episodes_unwatch(patient=patient, why=_why_unwatched(plan, now), now=now)
@@ -123,13 +135,13 @@ def draft_of(plan: Plan) -> Draft:
         starts_at=plan.starts_at,
         ends_at=plan.ends_at,
         news2=plan.news2,
-        contact=plan.contact,
         paused_from=plan.paused_from,
         paused_to=plan.paused_to,
         pause_reason=plan.pause_reason,
         vitals={v.vital: v.due_every_minutes for v in plan.vitals.all()},
-        limits={limit.vital: Bounds(limit.low, limit.high, limit.reason) for limit in plan.limits.all()},
+        limits={limit.vital: Bounds(limit.low, limit.high, limit.reason, limit.ends_at) for limit in plan.limits.all()},
         responders=[(r.user, r.within_minutes) for r in plan.responders.select_related("user")],
+        contacts=[Contact(c.relation, c.name, c.phone) for c in plan.contacts.all()],
     )
 
 
@@ -163,13 +175,14 @@ def _limits(plan: Plan, draft: Draft, before: Plan | None, author: "User") -> li
     limits = []
     for vital, bounds in draft.limits.items():
         same = old.get(vital)
-        unchanged = same is not None and (same.low, same.high, same.reason) == (bounds.low, bounds.high, bounds.reason)
+        unchanged = same is not None and Bounds(same.low, same.high, same.reason, same.ends_at) == bounds
         limit = PlanLimit(
             plan=plan,
             vital=vital,
             low=bounds.low,
             high=bounds.high,
             reason=bounds.reason,
+            ends_at=bounds.ends_at,
             author=same.author if same is not None and unchanged else author,
         )
         limit.clean_fields(exclude=["plan", "author"])

@@ -9,7 +9,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from portal.alerts.wording import cause_label
 from portal.monitoring.forms import PauseForm, PlanForm
+from portal.monitoring.models import Preview
+from portal.monitoring.preview import preview_ask
 from portal.monitoring.selectors import plan_of
 from portal.monitoring.services import plan_end, plan_pause, plan_resume, plan_write
 from portal.people.models import Patient
@@ -42,6 +45,18 @@ def plan(request: HttpRequest, pk: int) -> HttpResponse:
             case "end":
                 plan_end(patient=patient, author=request.user, now=now)
                 done = "Monitoring has ended."
+            case "preview" | "preview_team" as which:
+                form = PlanForm(request.POST, patient=patient, plan=in_force, now=now)
+                if form.is_valid():
+                    asked = preview_ask(
+                        patient=patient,
+                        draft=form.draft(),
+                        whole_team=which == "preview_team",
+                        form={k: v for k, v in request.POST.items() if k not in ("csrfmiddlewaretoken", "action")},
+                        by=request.user,
+                        now=now,
+                    )
+                    return redirect("plan-preview", pk=pk, preview=asked.pk)
             case _:
                 form = PlanForm(request.POST, patient=patient, plan=in_force, now=now)
                 if form.is_valid():
@@ -53,6 +68,29 @@ def plan(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, done)
         return redirect("plan", pk=pk)
     return _page(request, patient, in_force, form, pause, status=422)
+
+
+@login_required
+@never_cache
+def preview(request: HttpRequest, pk: int, preview: int) -> HttpResponse:
+    """What would have fired; until it is worked out, the page asks again every two seconds."""
+    patient = get_object_or_404(Patient.objects.visible_to(request.user), pk=pk)
+    if not request.user.is_clinician:
+        raise PermissionDenied("Only the care team sees previews.")
+    found = get_object_or_404(Preview, pk=preview, patient=patient)
+    rows = []
+    if found.result:
+        causes = sorted({*found.result["before"]["causes"], *found.result["after"]["causes"]})
+        rows = [
+            {
+                "cause": cause_label(cause),
+                "before": found.result["before"]["causes"].get(cause, 0),
+                "after": found.result["after"]["causes"].get(cause, 0),
+            }
+            for cause in causes
+        ]
+    context = {"patient": patient, "preview": found, "rows": rows, "result": found.result}
+    return render(request, "monitoring/preview.html", context)
 
 
 def _page(

@@ -8,6 +8,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 
+from portal.alerts.admin import EscalationStepInline
 from portal.people.models import CareTeam, Change, Organisation, Patient
 from portal.people.services import change_record
 
@@ -21,6 +22,7 @@ class OrganisationAdmin(admin.ModelAdmin):
 class CareTeamAdmin(admin.ModelAdmin):
     list_display = ("name", "organisation")
     filter_horizontal = ("members",)
+    inlines = [EscalationStepInline]
 
 
 class PatientForm(forms.ModelForm):

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 
 from ingestion.vitals import NUMBERS, VITALS
 from portal.accounts.models import User
+from portal.alerts.handover import hand_overs_of
 from portal.alerts.selectors import alerts_for, cursor_of
 from portal.alerts.wording import plain_label
 from portal.charts.periods import CHOICES, BadPeriod, period_of
@@ -23,6 +24,7 @@ from portal.monitoring.selectors import plan_of
 from portal.people.models import Patient
 from portal.people.selectors import BOARD_VITALS, Bedside, bedsides, board_of
 from portal.pipeline.latest import monitoring_delayed, progress_read
+from portal.watchdog.services import unproven_since
 
 PATIENT_VITALS = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "weight", "glucose", "battery")
 CHARTED = ("heart_rate", "spo2", "respiratory_rate", "temperature", "systolic", "diastolic")
@@ -66,6 +68,7 @@ def board(request: HttpRequest) -> HttpResponse:
         "unanswered": sum(map(GROUPS["unanswered"][1], everybody)),
         "columns": BOARD_VITALS.values(),
         "patients": [b for b in everybody if GROUPS[show][1](b) and search.casefold() in b.patient.name.casefold()],
+        "hand_overs": hand_overs_of(request.user),
         **_delay(now),
     }
     return render(request, "people/_board.html" if request.htmx else "people/board.html", context)
@@ -135,9 +138,10 @@ def _history(request: HttpRequest, found: Patient, user: User, consented: bool, 
 
 
 def _delay(now: datetime) -> dict[str, Any]:
-    """Whether the pipeline is late, and since when, if that is known."""
+    """Whether the pipeline is late or alerts are not proven to arrive, and since when, if that is known."""
+    unproven = {"unproven_since": unproven_since(now)}
     try:
         delayed = monitoring_delayed(now)
-        return {"delayed": delayed, "reached": progress_read() if delayed else None}
+        return {"delayed": delayed, "reached": progress_read() if delayed else None, **unproven}
     except redis.RedisError:
-        return {"delayed": True, "reached": None}
+        return {"delayed": True, "reached": None, **unproven}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from analytics.terms import ALWAYS, NEVER, Limit, Term, Terms
 from portal.monitoring.models import Plan
@@ -29,20 +30,29 @@ class LiveTerms:
 
 
 def load(now: datetime) -> Iterator[Term]:
-    """Every version of a plan that was in force during the last two days, as terms."""
+    """Every version of a plan that was in force during the last two days, as terms; more than one of a version where
+    a limit ends before it does."""
     plans = Plan.objects.exclude(in_force_to__lt=now - KEPT).select_related("patient")
     for plan in plans.prefetch_related("vitals", "limits"):
+        yield from _terms_of(plan)
+
+
+def _terms_of(plan: Plan) -> Iterator[Term]:
+    begin, end = _microseconds(plan.in_force_from, ALWAYS), _microseconds(plan.in_force_to, NEVER)
+    limits = [(limit, _microseconds(limit.ends_at, NEVER)) for limit in plan.limits.all()]
+    edges = sorted({begin, end, *(until for _, until in limits if begin < until < end)})
+    for valid_from, valid_to in pairwise(edges):
         yield Term(
             subject=plan.patient.subject,
-            valid_from=_microseconds(plan.in_force_from, ALWAYS),
-            valid_to=_microseconds(plan.in_force_to, NEVER),
+            valid_from=valid_from,
+            valid_to=valid_to,
             watched_from=_microseconds(plan.starts_at, ALWAYS),
             watched_to=_microseconds(plan.ends_at, NEVER),
             paused_from=_microseconds(plan.paused_from, NEVER),
             paused_to=_microseconds(plan.paused_to, NEVER),
             scale=SCALES[Plan.News2(plan.news2)],
             due_s={v.vital: v.due_every_minutes * 60 for v in plan.vitals.all()},
-            limits={limit.vital: Limit(limit.low, limit.high, limit.reason) for limit in plan.limits.all()},
+            limits={x.vital: Limit(x.low, x.high, x.reason) for x, until in limits if until >= valid_to},
         )
 
 

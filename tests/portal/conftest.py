@@ -84,6 +84,13 @@ def _patient(name: str, team: CareTeam, user: User | None = None) -> Patient:
     )
 
 
+def colleague(cast: Cast) -> User:
+    """Beth, another clinician of Bob's team."""
+    beth = _user("beth", Role.CLINICIAN, cast.organisation)
+    cast.patient.care_team.members.add(beth)
+    return beth
+
+
 def hypoxia(
     patient: Patient,
     *,
@@ -92,7 +99,7 @@ def hypoxia(
     at: datetime = NOW,
     cause: str = "news2",
 ) -> Transition:
-    """A step of an episode of low oxygen: SpO₂ 88 %, NEWS2 5 from four of seven inputs."""
+    """A step of an episode of low oxygen: SpO₂ 88 %, NEWS2 5 from four of seven inputs; of another cause: like it."""
     measured_at = at.isoformat().replace("+00:00", "Z")
     spo2 = {"value": 88.0, "measured_at": measured_at, "device_id": "watch-alice", "points": 3}
     heart_rate = {"value": 112.0, "measured_at": measured_at, "device_id": "watch-alice", "points": 2}
@@ -104,6 +111,15 @@ def hypoxia(
         "unconfirmed": False,
         "values": {"spo2": spo2, "heart_rate": heart_rate},
     }
+    kind, _, rest = cause.partition(":")
+    if kind == "limit":
+        vital, _, direction = rest.partition(":")
+        value = {"value": 88.0, "measured_at": measured_at, "device_id": "watch-alice", "points": None}
+        evidence = {"rule": "Plan limit", "limit": 90.0, "direction": direction, "reason": "COPD", "unconfirmed": False}
+        evidence["values"] = {vital: value}
+    elif kind == "silence":
+        evidence = {"rule": "Plan schedule", "vital": rest, "due_every_minutes": 5, "last_measured_at": measured_at}
+        evidence |= {"device_id": "watch-alice", "battery": 12.0}
     return Transition(patient.subject, cause, step, level, at, evidence)
 
 

@@ -9,11 +9,14 @@ from django.db.utils import Error
 from django.urls import reverse
 
 from portal.accounts.models import Role, User
+from portal.alerts.answers import Responded, alert_close, alert_snooze
+from portal.alerts.handover import shift_hand_over
+from portal.alerts.models import Alert
 from portal.alerts.services import transitions_apply
 from portal.consent.models import ConsentEntry
 from portal.monitoring.models import Plan
 from portal.people.models import Organisation, Patient
-from tests.portal.conftest import NOW, hypoxia, make_cast
+from tests.portal.conftest import NOW, colleague, hypoxia, make_cast
 
 
 def of_ours():
@@ -28,6 +31,10 @@ def page(model, name, *args):
 def lived_in(cast):
     with transaction.atomic():
         transitions_apply([hypoxia(cast.patient)], now=NOW)
+    alert, beth = Alert.objects.get(), colleague(cast)
+    alert_snooze(user=cast.bob, alert=alert, until=NOW + timedelta(hours=1), reason="refilling", now=NOW)
+    alert_close(user=cast.bob, alert=alert, response=Responded("Oxygen refilled"), now=NOW)
+    shift_hand_over(giver=cast.bob, taker=beth, note="", now=NOW)
     return cast
 
 
@@ -77,7 +84,7 @@ def test_a_plan_added_for_somebody_who_has_one_is_the_next_version(cast):
     start = NOW - timedelta(hours=1)
     form = {"patient": cast.patient.pk, "reason": "Second plan", "news2": "scale_1"}
     form |= {"starts_at_0": f"{start:%Y-%m-%d}", "starts_at_1": f"{start:%H:%M:%S}"}
-    for prefix in ("vitals", "limits", "responders"):
+    for prefix in ("vitals", "limits", "responders", "contacts"):
         form |= {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0}
     answer = cast.client("admin").post(page(Plan, "add"), form)
     assert answer.status_code == 302, answer.context and answer.context["errors"]

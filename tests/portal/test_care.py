@@ -90,7 +90,9 @@ def plan_form(cast, **changes):
         "action": "write",
         "reason": "Heart failure",
         "news2": "scale_2",
-        "contact": "son, 01632 960001",
+        "relation_0": "next_of_kin",
+        "name_0": "Tom Marsh",
+        "phone_0": "01632 960001",
         "due_heart_rate": "5",
         "low_heart_rate": "45",
         "high_heart_rate": "120",
@@ -151,7 +153,7 @@ def test_the_admin_site_writes_versions_too(cast):
     start = cast.plan.starts_at
     data |= {"patient": cast.patient.pk, "reason": "By the operator"}
     data |= {"starts_at_0": f"{start:%Y-%m-%d}", "starts_at_1": f"{start:%H:%M:%S}"}
-    for prefix, rows in (("vitals", 1), ("limits", 0), ("responders", 1)):
+    for prefix, rows in (("vitals", 1), ("limits", 0), ("responders", 1), ("contacts", 0)):
         data |= {f"{prefix}-TOTAL_FORMS": rows, f"{prefix}-INITIAL_FORMS": 0}
     data |= {"vitals-0-vital": "spo2", "vitals-0-due_every_minutes": 10}
     data |= {"responders-0-user": cast.bob.pk, "responders-0-within_minutes": 30}

@@ -6,9 +6,10 @@ import time
 import pytest
 from django.db import connection, transaction
 
+from portal.alerts.answers import alert_acknowledge
 from portal.alerts.models import Alert
 from portal.alerts.selectors import alert_for, alerts_for, changes_since, cursor_of, open_alerts_of
-from portal.alerts.services import alert_acknowledge, transitions_apply
+from portal.alerts.services import transitions_apply
 from portal.monitoring.services import draft_of, plan_write
 from portal.people.models import Change
 from portal.people.services import change_record

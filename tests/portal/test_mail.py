@@ -9,9 +9,10 @@ from django.core import mail
 from django.db import connection, transaction
 
 from portal.accounts.models import User
+from portal.alerts.answers import alert_acknowledge
 from portal.alerts.mail import AT_ONCE, ATTEMPTS, FIRST_RETRY, LEASE, messages_deliver
 from portal.alerts.models import Alert, Message
-from portal.alerts.services import alert_acknowledge, transitions_apply
+from portal.alerts.services import transitions_apply
 from portal.alerts.tasks import deliver
 from tests.portal.conftest import NOW, hypoxia, make_cast
 

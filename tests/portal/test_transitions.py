@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from analytics.episodes import Level, Step
+from portal.alerts.answers import AlertConflict, Responded, alert_acknowledge, alert_close
 from portal.alerts.models import Alert, AlertEvent, Episode, Message
-from portal.alerts.services import AlertConflict, alert_acknowledge, alert_close, transitions_apply
+from portal.alerts.services import transitions_apply
 from portal.monitoring.services import plan_pause
 from portal.people.models import Change
 from tests.portal.conftest import NOW, hypoxia, make_cast
@@ -70,10 +71,10 @@ def test_acknowledging_stops_every_message_and_says_who_did(cast):
     with pytest.raises(AlertConflict, match="Bob has already acknowledged"):
         alert_acknowledge(user=cast.bob, alert=alert, note="", now=NOW)
     with pytest.raises(AlertConflict, match="note"):
-        alert_close(user=cast.bob, alert=alert, note=" ", now=NOW)
-    alert_close(user=cast.bob, alert=alert, note="reached her, oxygen turned up", now=NOW)
+        alert_close(user=cast.bob, alert=alert, response=Responded(" "), now=NOW)
+    alert_close(user=cast.bob, alert=alert, response=Responded("reached her, oxygen turned up"), now=NOW)
     with pytest.raises(AlertConflict, match="already closed"):
-        alert_close(user=cast.bob, alert=alert, note="again", now=NOW)
+        alert_close(user=cast.bob, alert=alert, response=Responded("again"), now=NOW)
 
 
 @pytest.mark.parametrize("who", ["charlie", "alice", "admin"])

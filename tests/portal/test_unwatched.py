@@ -6,8 +6,9 @@ import pytest
 from django.db import transaction
 
 from analytics.episodes import Level
+from portal.alerts.answers import Responded, alert_acknowledge, alert_close
 from portal.alerts.models import Alert, Episode, Message
-from portal.alerts.services import alert_acknowledge, alert_close, transitions_apply
+from portal.alerts.services import transitions_apply
 from portal.consent.models import Purpose
 from portal.consent.services import consent_record
 from portal.monitoring.models import Plan
@@ -34,7 +35,7 @@ def test_after_a_pause_the_same_cause_alerts_again(cast):
     plan_pause(patient=cast.patient, reason="in hospital", until=None, author=cast.bob, now=NOW + MINUTE)
     ended = first.events.last()
     assert (ended.kind, ended.note) == ("unwatched", "Monitoring is paused: in hospital")
-    alert_close(user=cast.bob, alert=first, note="admitted", now=NOW + 2 * MINUTE)
+    alert_close(user=cast.bob, alert=first, response=Responded("admitted"), now=NOW + 2 * MINUTE)
     plan_resume(patient=cast.patient, author=cast.bob, now=NOW + 3 * MINUTE)
     second = raise_alert(cast.patient, NOW + 4 * MINUTE)
     assert second != first

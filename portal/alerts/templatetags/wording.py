@@ -1,6 +1,6 @@
-"""Words of an alert and of a score, how long ago something was and how often it is due, in templates."""
+"""Words of an alert and a score, how long ago, how often, shares and spans, in templates."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django import template
 
@@ -49,3 +49,21 @@ def how_often(minutes: int) -> str:
         if minutes % size == 0:
             return "once a day" if minutes == 1440 else f"every {minutes // size} {unit}"
     return f"every {minutes} min"
+
+
+@register.filter
+def share(value: float | None) -> str:
+    """ "40 %", or a dash where there was nothing to count."""
+    return "\u2013" if value is None else f"{value:.0%}".replace("%", " %")
+
+
+@register.filter
+def span(length: timedelta | None) -> str:
+    """ "40 s", "12 min", "3 h 5 min", or a dash."""
+    if length is None:
+        return "\u2013"
+    seconds = int(length.total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

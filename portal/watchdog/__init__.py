@@ -1,0 +1,1 @@
+"""The watchdog: synthetic patients whose scheduled deterioration must raise and deliver an alert."""

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class WatchdogConfig(AppConfig):
+    name = "portal.watchdog"

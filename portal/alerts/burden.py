@@ -55,7 +55,7 @@ def burden_of(user: User, start: datetime, end: datetime) -> tuple[float, list[B
 def rule_of(alert: Alert) -> str:
     """The rule behind an alert, with the model's version where a model decided."""
     label = RULES.get(alert.episode.cause.partition(":")[0], alert.episode.cause)
-    version = alert.episode.evidence.get("model_version")
+    version = alert.episode.evidence.get("model")
     return f"{label}, model {version}" if version else label
 
 

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from portal.accounts.models import Role, User
+from portal.accounts.rows import Rows
 from portal.alerts.models import Alert, AlertEvent, EscalationStep, HandOver, Message, Response, Snooze
 
 
@@ -43,7 +44,7 @@ class AlertAdmin(ReadOnly, admin.ModelAdmin):
         return alert.episode.get_level_display()
 
 
-class EscalationStepInline(admin.TabularInline):
+class EscalationStepInline(Rows):
     """On the care team's page: who is told next while nobody answers."""
 
     model = EscalationStep

@@ -7,21 +7,11 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.text import capfirst
 
 from portal.accounts.models import Role, User
+from portal.accounts.rows import Rows
 from portal.monitoring.models import Plan, PlanContact, PlanLimit, PlanResponder, PlanVital
 from portal.monitoring.services import Bounds, Contact, Draft, plan_write
-
-
-class Rows(admin.TabularInline):
-    """A table whose fields carry the name of their column, for who does not see the table."""
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None:
-            getattr(field.widget, "widget", field.widget).attrs["aria-label"] = capfirst(db_field.verbose_name)
-        return field
 
 
 class PlanVitalInline(Rows):
@@ -45,7 +35,7 @@ class PlanResponderInline(Rows):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
-class PlanContactInline(admin.TabularInline):
+class PlanContactInline(Rows):
     model = PlanContact
     extra = 1
 

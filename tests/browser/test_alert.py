@@ -3,12 +3,12 @@
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from portal.alerts.answers import alert_acknowledge
 from portal.alerts.models import Alert
-from portal.alerts.services import alert_acknowledge
 from tests.browser.conftest import elsewhere, raise_alert
 
 
-def test_bob_acknowledges_with_a_note_and_closes_only_with_one(portal):
+def test_bob_acknowledges_with_a_note_and_closes_with_a_record(portal):
     alert = raise_alert(portal.cast.patient)
     page = portal.page("bob")
     page.goto("/board/")
@@ -25,12 +25,11 @@ def test_bob_acknowledges_with_a_note_and_closes_only_with_one(portal):
     expect(page.locator(".lines li").last).to_contain_text("oximeter was loose")
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
 
-    portal.expected.add(f"{portal.address}/alerts/{alert.pk}/answer/")
-    page.get_by_role("button", name="Close with this note").click()
-    expect(page.get_by_role("status")).to_have_text("Write a note that says what was done before you close the alert.")
+    page.get_by_text("Close with a record of what was done").click()
+    page.get_by_role("button", name="Close the alert").click()  # the browser asks for what is missing
     assert Alert.objects.get().state == Alert.State.ACKNOWLEDGED
-    page.get_by_label("Note").fill("Back to 96 %.")
-    page.get_by_role("button", name="Close with this note").click()
+    page.get_by_label("What you saw, did or advised").fill("Back to 96 %.")
+    page.get_by_role("button", name="Close the alert").click()
     expect(page.get_by_role("status")).to_have_text("The alert is closed.")
     expect(page.get_by_role("heading", name="Answer")).to_have_count(0)
     page.goto("/alerts/?state=closed")

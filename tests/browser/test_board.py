@@ -8,8 +8,8 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from analytics.episodes import Level
+from portal.alerts.answers import alert_acknowledge
 from portal.alerts.models import Alert
-from portal.alerts.services import alert_acknowledge
 from tests.browser.conftest import elsewhere, measured, on_time, raise_alert
 
 NAMES = ".board tbody a.name"

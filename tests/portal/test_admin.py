@@ -16,6 +16,7 @@ from portal.alerts.services import transitions_apply
 from portal.consent.models import ConsentEntry
 from portal.monitoring.models import Plan
 from portal.people.models import Organisation, Patient
+from portal.watchdog.models import Probe
 from tests.portal.conftest import NOW, colleague, hypoxia, make_cast
 
 
@@ -35,6 +36,7 @@ def lived_in(cast):
     alert_snooze(user=cast.bob, alert=alert, until=NOW + timedelta(hours=1), reason="refilling", now=NOW)
     alert_close(user=cast.bob, alert=alert, response=Responded("Oxygen refilled"), now=NOW)
     shift_hand_over(giver=cast.bob, taker=beth, note="", now=NOW)
+    Probe.objects.create(patient=cast.patient, began_at=NOW)
     return cast
 
 

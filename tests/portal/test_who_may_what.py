@@ -20,6 +20,7 @@ from portal.alerts.models import Alert
 from portal.alerts.routing import websocket_urlpatterns
 from portal.alerts.services import transitions_apply
 from portal.asgi import application
+from portal.monitoring.models import Preview
 from tests.portal.conftest import NOW, hypoxia
 
 # Alice is the patient in question, Dora another patient, Bob her clinician, Charlie another team's.
@@ -40,6 +41,10 @@ GET  alerts/                                 in  200 200 200 200 200
 GET  alerts/<int:pk>/                        in  200 404 200 404 404
 GET  alerts/<int:pk>/answer/                 in  405 405 405 405 405
 POST alerts/<int:pk>/answer/                 in  409 404 on  404 404
+GET  shift/                                  in  403 403 200 200 403
+POST shift/                                  in  403 403 on  on  403
+GET  burden/                                 in  403 403 200 200 403
+GET  patients/<int:pk>/plan/preview/<int:preview>/ in 403 404 200 404 404
 GET  consent/                                in  200 200 404 404 404
 POST consent/                                in  on  on  404 404 404
 GET  accounts/login/                         200 on  on  on  on  on
@@ -63,6 +68,7 @@ GET  accounts/login/code/confirm/            in  on  on  on  on  on
 FORMS = {
     "patients/<int:pk>/plan/": {"action": "pause", "reason": "in hospital"},
     "alerts/<int:pk>/answer/": {"answer": "acknowledge"},
+    "shift/": {"action": "quiet", "quiet_hours": "night"},
     "consent/": {"purpose": "research", "decision": "give"},
 }
 QUERIES = {"patients/<int:pk>/charts.json": {"vital": "spo2"}}
@@ -92,6 +98,7 @@ def lived_in(cast):
         user.save()
     with transaction.atomic():
         transitions_apply([hypoxia(cast.patient)], now=NOW)
+    Preview.objects.create(patient=cast.patient, asked_by=cast.bob, asked_at=NOW, draft={}, form={})
     return cast
 
 
@@ -105,6 +112,7 @@ def client(who: str) -> Client:
 def ask(client: Client, method: str, route: str, cast) -> HttpResponse:
     pk = Alert.objects.get().pk if route.startswith("alerts/") else cast.patient.pk
     path = "/" + route.replace("<root>", "").replace("<int:pk>", str(pk))
+    path = path.replace("<int:preview>", str(Preview.objects.get().pk))
     path = path.replace("<uidb36>", "1").replace("<key>", "set-password")
     if method == "POST":
         return client.post(path, FORMS.get(route, {}))

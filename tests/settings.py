@@ -18,6 +18,7 @@ os.environ |= {
     "KAFKA_BOOTSTRAP_SERVERS": os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"),
     "EMAIL_URL": "memorymail://",
     "WELLRANGE_FAULT_TESTS": "true",
+    "WATCHDOG_EVERY_S": "0",  # its patients and mails would be counted among those of a test's own processes
 }
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps an event loop in the test's thread
 

@@ -95,7 +95,7 @@ def test_more_refused_payload_than_fits_the_queue_is_one_transaction_all_the_sam
 
 def test_large_packets_do_not_come_all_in_one_batch(broker, door, monkeypatch):
     """A batch that outlasted the transaction's time-out would end the door, and the next one, for ever."""
-    monkeypatch.setattr("ingestion.doorway.PORTION", 10)
+    monkeypatch.setattr("ingestion.doorway.READ_AT_ONCE", 10)
     monkeypatch.setattr("ingestion.doorway.BATCH_BYTES", 1_000_000)
     broker.send(*(b"x" * 60_000 for _ in range(200)), key="watch-alice")
     at_work, batches = door(), []

@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.stores import lake  # noqa: F401 the fixture of every test that asks for a lake
+
 settings.register_profile("wellrange", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("wellrange")
 

@@ -59,10 +59,10 @@ def with_day(rows: pa.Table) -> pa.Table:
 def unique(rows: pa.Table) -> pa.Table:
     """Each reading once, sorted by (subject, measured_at), the latest receipt kept.
 
-    `rows` has the columns UNIQUE_BY, the vitals that matter (those that are missing count as not measured), and
-    `subject` unless all are of one person. Two rows are the same reading if person, device, time and record id are;
-    without a record id, if all measured values are, too. A row that came after the day was sealed beats one of the
-    sealed day in the same second, since sealed days keep `received_at` to the second.
+    `rows` has the columns UNIQUE_BY (but `sealed_at` if nothing is sealed), the vitals that matter (those that are
+    missing count as not measured), and `subject` unless all are of one person. Two rows are the same reading if person,
+    device, time and record id are; without a record id, if all measured values are, too. A row that came after the day
+    was sealed beats one of the sealed day in the same second, since sealed days keep `received_at` to the second.
     """
     people = [name for name in ("subject",) if name in rows.column_names]
     rows = rows.sort_by([(name, "ascending") for name in (*people, "measured_at", "device_id", "record_id")])
@@ -75,9 +75,10 @@ def unique(rows: pa.Table) -> pa.Table:
         if vital in few.column_names:
             values = pc.if_else(named, pa.scalar(None, kind), few[vital])
             few = few.set_column(few.column_names.index(vital), vital, values)
+    late = pc.is_null(few["sealed_at"]) if "sealed_at" in few.column_names else pa.array(np.ones(few.num_rows, bool))
     few = (
         few.append_column("second", pc.floor_temporal(few["received_at"], unit="second"))
-        .append_column("late", pc.is_null(few["sealed_at"]))
+        .append_column("late", late)
         .sort_by([(name, "ascending") for name in ("second", "late", "received_at", "source_offset")])
     )
     same = [*people, *NATURAL_KEY, *(v for v in ARROW_TYPES if v in few.column_names)]

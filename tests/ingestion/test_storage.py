@@ -11,9 +11,9 @@ from ingestion.lake import files, open_readings, position, storage_options
 from ingestion.lake.seal import seal
 from ingestion.lake.storage import BadSetting
 from tests.analytics.readings import NOON, reading
-from tests.ingestion.conftest import s3_lake
 from tests.ingestion.lakes import ORGANISATION, add, recount, summaries, values
 from tests.ingestion.s3_proxy import Proxy, s3_proxy
+from tests.stores import s3_lake
 
 ROWS = [reading(60 * n, heart_rate=60 + n) for n in range(30)]
 LATER = NOON + timedelta(days=2)

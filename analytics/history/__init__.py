@@ -19,7 +19,7 @@ from analytics.history.answers import (
 from analytics.history.daily import COUNTED, Coverage, Days, daily
 from analytics.history.periods import Period
 from analytics.history.quarters import Source
-from analytics.history.series import Series, series
+from analytics.history.sampling import Series, series
 
 __all__ = [
     "COUNTED",

@@ -52,7 +52,7 @@ class Kind:
     def configuration(self) -> dict[str, str | None]:
         return {
             "delta.dataSkippingStatsColumns": ",".join(self.statistics),
-            "delta.logRetentionDuration": "interval 2 days",
+            "delta.logRetentionDuration": "interval 7 days",
             "delta.checkpointInterval": "100",
         }
 

@@ -133,7 +133,7 @@ ARCHIVE_SHARES = env.int("ARCHIVE_SHARES", default=1)
 ARCHIVE_EVERY_S = env.float("ARCHIVE_EVERY_S", default=5.0)
 TIDY_EVERY_S = env.float("TIDY_EVERY_S", default=180.0)
 SEAL_EVERY_S = env.float("SEAL_EVERY_S", default=600.0)
-KEEP_LAKE_EVERY_S = env.float("KEEP_LAKE_EVERY_S", default=6 * 3600.0)
+KEEP_LAKE_EVERY_S = env.float("KEEP_LAKE_EVERY_S", default=21600.0)
 SUMMARIES_KEPT_DAYS = env.int("SUMMARIES_KEPT_DAYS", default=3660)  # then trends end, too
 # An entry that could not run in time expires: the next one does its work.
 CELERY_BEAT_SCHEDULE = {

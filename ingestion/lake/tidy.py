@@ -100,18 +100,9 @@ def keep_house(lake: str, *, now: datetime, summaries_kept: timedelta, kept: tim
     """Checkpoint both tables, shorten their logs, drop summaries older than they are kept, and remove files that no
     version of the last `kept` names. Returns how many files were removed."""
     oldest = (now - summaries_kept).astimezone(UTC).date().replace(day=1)
-    for (organisation, month), files in newest(lake, SUMMARIES).by_partition.items():
+    for organisation, month in newest(lake, SUMMARIES).by_partition:
         if month < oldest:
-            before = {file.path for file in files}
-            replace(
-                lake,
-                open_table(lake, SUMMARIES),
-                SUMMARIES,
-                old=files,
-                new=[],
-                still=lambda s, b=before: b <= s.paths,  # type: ignore[misc]
-                why=f"{month:%Y-%m} of {organisation} is older than summaries are kept",
-            )
+            _forget_month(lake, organisation, month)
     removed = 0
     for kind in (READINGS, SUMMARIES):
         table = open_table(lake, kind)
@@ -120,3 +111,11 @@ def keep_house(lake: str, *, now: datetime, summaries_kept: timedelta, kept: tim
         hours = int(kept.total_seconds() // 3600)
         removed += len(table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True))
     return removed
+
+
+def _forget_month(lake: str, organisation: str, month: date) -> None:
+    table = open_table(lake, SUMMARIES)
+    files = snapshot_of(table, SUMMARIES).partition(organisation, month)
+    before = {file.path for file in files}
+    why = f"{month:%Y-%m} of {organisation} is older than summaries are kept"
+    replace(lake, table, SUMMARIES, old=files, new=[], still=lambda s: before <= s.paths, why=why)

@@ -16,6 +16,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException,
 from ingestion.door import Arrivals, Directory, by_partition, sort_out
 from ingestion.ends import Ends
 from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end, to_messages, topic_id
+from ingestion.origin import origin_of
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,7 @@ def _arrivals(topic: str, messages: list[Message]) -> Arrivals:
     count = len(messages)
     now_ms = time.time_ns() // 1_000_000
     stamps = [m.timestamp() for m in messages]
+    headers = [m.headers() for m in messages]
     received = np.fromiter(
         (ms if kind == TIMESTAMP_LOG_APPEND_TIME else now_ms for kind, ms in stamps), np.int64, count
     )
@@ -163,10 +165,11 @@ def _arrivals(topic: str, messages: list[Message]) -> Arrivals:
         topic_id=topic,
         values=[m.value() for m in messages],
         keys=[m.key() for m in messages],
-        accounts=[_account(m.headers()) for m in messages],
+        accounts=[_account(h) for h in headers],
         partitions=np.fromiter((m.partition() for m in messages), np.int64, count),
         offsets=np.fromiter((m.offset() for m in messages), np.int64, count),
         received_at=received * 1000,
+        origins={i: origin for i, h in enumerate(headers) if h and (origin := origin_of(h)) is not None},
     )
 
 

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "portal.alerts",
     "portal.charts",
     "portal.pipeline",
+    "portal.operations",
     "portal.embedded",
     "allauth",
     "allauth.account",
@@ -125,7 +126,10 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "care"
-CELERY_TASK_ROUTES = {"portal.pipeline.tasks.archive_share": {"queue": "lake"}}
+CELERY_TASK_ROUTES = {
+    "portal.pipeline.tasks.archive_share": {"queue": "lake"},
+    "portal.operations.tasks.*": {"queue": "lake"},
+}
 ARCHIVE_SHARES = env.int("ARCHIVE_SHARES", default=1)
 ARCHIVE_EVERY_S = env.float("ARCHIVE_EVERY_S", default=5.0)
 # An entry that could not run in time expires: the next one does its work.
@@ -139,9 +143,13 @@ CELERY_BEAT_SCHEDULE = {
         }
         for share in range(ARCHIVE_SHARES)
     },
+    "path-look": {"task": "portal.operations.tasks.path_look", "schedule": 10.0, "options": {"expires": 10.0}},
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }
+
+# What a scraper of /metrics must send as a bearer token; without one, only this machine may read it.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # --- people and signing in ---
 AUTH_USER_MODEL = "accounts.User"

@@ -18,4 +18,5 @@ urlpatterns = [
     path("", include("portal.charts.urls")),
     path("", include("portal.consent.urls")),
     path("", include("portal.monitoring.urls")),
+    path("", include("portal.operations.urls")),
 ]

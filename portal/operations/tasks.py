@@ -1,0 +1,15 @@
+"""Celery tasks of the lake queue: look at the path, count what was refused."""
+
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from portal.operations.refusals import refusals_follow
+from portal.operations.status import status_look
+
+
+@shared_task
+def path_look(**_: Any) -> None:
+    refusals_follow()
+    status_look(timezone.now())

@@ -3,7 +3,8 @@
 A packet is a JSON object of `vitals.readings`. The least one is
 `{"device_id": "watch-1", "timestamp": "2026-11-24T10:00:00Z", "heart_rate": 72}`; every name of `ingestion.vitals` may
 stand in it, and `blood_pressure` as "120/80" for `systolic` and `diastolic`. `timestamp` is RFC 3339 with an offset.
-`record_id` is the source's own id of the measurement, if it has one. Unknown names are ignored.
+`record_id` is the source's own id of the measurement, if it has one: a later packet with the same is its correction.
+Unknown names are ignored.
 
 One value that is not usable is dropped with its reason and the others go on. A packet is refused as a whole only if it
 cannot be read, does not say which device or when, or measured nothing.
@@ -81,7 +82,8 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 class Decoded:
     """Packets as columns. Every array has one entry for each packet that could be read.
 
-    `rows[i]` is the position in the input of entry i. `device_id` and `record_id` are Python strings (or None);
+    `rows[i]` is the position in the input of entry i. `device_id` and `record_id` are Python strings, the
+    latter empty where the source gave none;
     `measured_at` is int64 microseconds since 1970 in UTC; `offset_minutes` int16, the source's own offset from UTC;
     `vitals` holds an Arrow array per vital, nulls where nothing was measured; `dropped` says per entry which values
     were dropped and why ("spo2:implausible"), or None. `refused` has (input position, reason) of all other packets.
@@ -121,7 +123,7 @@ def decode(values: Sequence[bytes | None]) -> Decoded:
             continue
         good.append(_row_of(packet))
         rows.append(position)
-    return _to_columns(good, rows, [values[r] for r in rows], reasons, refused)
+    return _to_columns(good, rows, reasons, refused)
 
 
 class _Refused(Exception):
@@ -184,7 +186,6 @@ def _pressures(text: str) -> tuple[float, float] | None:
 def _to_columns(
     good: list[tuple[Any, ...]],
     rows: list[int],
-    values: list[bytes | None],
     reasons: dict[int, list[str]],
     refused: list[tuple[int, Refusal]],
 ) -> Decoded:
@@ -214,7 +215,7 @@ def _to_columns(
             keep &= ~absent
         vitals[name] = array if array.null_count == count - keep.sum() else _where(array, keep)
         measured |= keep
-    return _without_nothing(columns, rows, values, reasons, refused, vitals, measured)
+    return _without_nothing(columns, rows, reasons, refused, vitals, measured)
 
 
 def _split_pressures(columns: dict[str, Any], reasons: dict[int, list[str]]) -> None:
@@ -259,7 +260,6 @@ def _where(array: pa.Array, keep: np.ndarray) -> pa.Array:
 def _without_nothing(
     columns: dict[str, Any],
     rows: list[int],
-    values: list[bytes | None],
     reasons: dict[int, list[str]],
     refused: list[tuple[int, Refusal]],
     vitals: dict[str, pa.Array],
@@ -270,10 +270,7 @@ def _without_nothing(
     offsets = np.fromiter(
         (0 if t.tzinfo is UTC else int(t.utcoffset().total_seconds() // 60) for t in times), np.int16, len(times)
     )
-    record_ids = [
-        r if r is not None and r.isascii() else packet_hash(v or b"")
-        for r, v in zip(columns["record_id"], values, strict=True)
-    ]
+    record_ids = ["" if r is None else r if r.isascii() else _in_ascii(r) for r in columns["record_id"]]
     dropped = ["; ".join(sorted(reasons[i])) if i in reasons else None for i in range(len(rows))]
     if measured.all():
         return Decoded(np.array(rows), columns["device_id"], measured_at, offsets, record_ids, vitals, dropped, refused)
@@ -292,6 +289,6 @@ def _without_nothing(
     )
 
 
-def packet_hash(value: bytes) -> str:
-    """The natural key's third part where a source gives no record id: 64 bits of the packet's BLAKE2b."""
-    return hashlib.blake2b(value, digest_size=8).hexdigest()
+def _in_ascii(record_id: str) -> str:
+    """A record id in other letters, as 64 bits of its BLAKE2b."""
+    return hashlib.blake2b(record_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -11,6 +11,7 @@ settings.load_profile("wellrange")
 NEEDS = {
     "kafka": "TEST_KAFKA_BOOTSTRAP_SERVERS",
     "redis": "TEST_REDIS_URL",
+    "s3": "TEST_S3_ENDPOINT",
     "postgres": "TEST_DATABASE_URL",
     "browser": "TEST_CHROMIUM",
 }

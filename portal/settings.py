@@ -144,9 +144,19 @@ CELERY_BEAT_SCHEDULE = {
         for share in range(ARCHIVE_SHARES)
     },
     "path-look": {"task": "portal.operations.tasks.path_look", "schedule": 10.0, "options": {"expires": 10.0}},
+    "consents-to-lake": {
+        "task": "portal.operations.tasks.consents_to_lake",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},
+    },
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }
+
+# Where `lake_sql --athena` runs; an empty output leaves the place of results to the workgroup.
+ATHENA_DATABASE = env.str("ATHENA_DATABASE", default="wellrange")
+ATHENA_WORKGROUP = env.str("ATHENA_WORKGROUP", default="wellrange")
+ATHENA_OUTPUT = env.str("ATHENA_OUTPUT", default="")
 
 # What a scraper of /metrics must send as a bearer token; without one, only this machine may read it.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -127,11 +127,20 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "care"
 CELERY_TASK_ROUTES = {
-    "portal.pipeline.tasks.archive_share": {"queue": "lake"},
+    **{
+        f"portal.pipeline.tasks.{name}": {"queue": "lake"}
+        for name in ("archive_share", "tidy_lake", "seal_due", "seal_day", "keep_lake")
+    },
     "portal.operations.tasks.*": {"queue": "lake"},
+    "portal.archive.tasks.*": {"queue": "lake"},
+    "portal.rights.tasks.*": {"queue": "lake"},
 }
 ARCHIVE_SHARES = env.int("ARCHIVE_SHARES", default=1)
 ARCHIVE_EVERY_S = env.float("ARCHIVE_EVERY_S", default=5.0)
+TIDY_EVERY_S = env.float("TIDY_EVERY_S", default=180.0)
+SEAL_EVERY_S = env.float("SEAL_EVERY_S", default=600.0)
+KEEP_LAKE_EVERY_S = env.float("KEEP_LAKE_EVERY_S", default=6 * 3600.0)
+SUMMARIES_KEPT_DAYS = env.int("SUMMARIES_KEPT_DAYS", default=3660)  # then trends end, too
 # An entry that could not run in time expires: the next one does its work.
 CELERY_BEAT_SCHEDULE = {
     **{
@@ -142,6 +151,10 @@ CELERY_BEAT_SCHEDULE = {
             "options": {"expires": ARCHIVE_EVERY_S},
         }
         for share in range(ARCHIVE_SHARES)
+    },
+    **{
+        name: {"task": f"portal.pipeline.tasks.{name}", "schedule": every, "options": {"expires": every}}
+        for name, every in (("tidy_lake", TIDY_EVERY_S), ("seal_due", SEAL_EVERY_S), ("keep_lake", KEEP_LAKE_EVERY_S))
     },
     "path-look": {"task": "portal.operations.tasks.path_look", "schedule": 10.0, "options": {"expires": 10.0}},
     "consents-to-lake": {

@@ -46,15 +46,17 @@ class Sealed:
     files: int
 
 
-def due(lake: str, *, now: datetime) -> list[tuple[str, date]]:
-    """The (organisation, day)s to be sealed at `now`: they have ended, hold unsealed files, and are quiet for QUIET
-    or have waited for AT_LATEST."""
+def due(lake: str, *, now: datetime, wait: bool = True) -> list[tuple[str, date]]:
+    """The (organisation, day)s to be sealed at `now`, the oldest day first: they have ended, hold unsealed files, and
+    are quiet for QUIET or have waited for AT_LATEST (unless `wait` is false)."""
     snapshot = newest(lake, READINGS)
     found = []
     for (organisation, day), files in snapshot.by_partition.items():
         waiting = [f.added for f in files if not f.sealed]
         ended = datetime.combine(day + timedelta(days=1), time(), UTC)
-        if waiting and ended <= now and (max(waiting) <= now - QUIET or max(min(waiting), ended) <= now - AT_LATEST):
+        if not waiting or ended > now:
+            continue
+        if not wait or max(waiting) <= now - QUIET or max(min(waiting), ended) <= now - AT_LATEST:
             found.append((organisation, day))
     return sorted(found, key=lambda one: (one[1], one[0]))
 

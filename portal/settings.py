@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "portal.charts",
     "portal.pipeline",
     "portal.operations",
+    "portal.archive",
     "portal.embedded",
     "allauth",
     "allauth.account",
@@ -162,9 +163,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30.0},
     },
+    "archive-old": {"task": "portal.archive.tasks.archive_old", "schedule": 900.0, "options": {"expires": 900.0}},
+    "archive-restore": {"task": "portal.archive.tasks.archive_restore", "schedule": 15.0, "options": {"expires": 15.0}},
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }
+
+# Old quarters: the storage class on S3, how S3 brings objects back, and how long a folder lets people wait.
+ARCHIVE_STORAGE_CLASS = env.str("ARCHIVE_STORAGE_CLASS", default="GLACIER")
+ARCHIVE_TIER = env.str("ARCHIVE_TIER", default="Bulk")
+ARCHIVE_FOLDER_WAIT_S = env.float("ARCHIVE_FOLDER_WAIT_S", default=60.0)
 
 # Where `lake_sql --athena` runs; an empty output leaves the place of results to the workgroup.
 ATHENA_DATABASE = env.str("ATHENA_DATABASE", default="wellrange")

@@ -19,4 +19,5 @@ urlpatterns = [
     path("", include("portal.consent.urls")),
     path("", include("portal.monitoring.urls")),
     path("", include("portal.operations.urls")),
+    path("", include("portal.archive.urls")),
 ]

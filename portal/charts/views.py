@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from ingestion.vitals import NUMBERS, VITALS
+from portal.archive.selectors import archived_text
 from portal.charts.figures import figure
 from portal.charts.periods import BadPeriod, period_of
 from portal.charts.selectors import history_of
@@ -40,5 +41,6 @@ def chart(request: HttpRequest, pk: int) -> JsonResponse:
     plan = plan_of(patient, now)
     limit = next((x for x in plan.limits.all() if x.vital == vital), None) if plan else None
     drawn = figure(found, zone=zone, low=limit.low if limit else None, high=limit.high if limit else None)
-    label, text = VITALS[vital].label, summary(found)
+    label = VITALS[vital].label
+    text = " ".join(filter(None, [summary(found), archived_text(patient, period.start, period.end)]))
     return JsonResponse({"vital": vital, "label": label, "count": found.count, "text": text, "figure": drawn})

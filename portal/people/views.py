@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from ingestion.vitals import NUMBERS, VITALS
 from portal.accounts.models import User
 from portal.alerts.selectors import alerts_for, cursor_of
+from portal.archive.selectors import archived_text
 from portal.charts.periods import CHOICES, BadPeriod, period_of
 from portal.charts.tables import tables_of
 from portal.monitoring.selectors import plan_of
@@ -121,6 +122,8 @@ def _history(request: HttpRequest, found: Patient, user: User, consented: bool, 
         context["period"] = period_of(request.GET, now=now, zone=ZoneInfo(user.time_zone))
     except BadPeriod as error:
         return context | {"problem": str(error)}
+    if consented:
+        context["archived"] = archived_text(found, context["period"].start, context["period"].end)
     if context["as_table"] and consented:
         context["tables"] = tables_of(found, vitals, context["period"])
     return context

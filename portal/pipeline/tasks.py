@@ -13,6 +13,7 @@ from ingestion.lake import LakeMoved
 from ingestion.lake.files import Changed
 from ingestion.lake.seal import due, seal
 from ingestion.lake.tidy import keep_house, tidy
+from portal.archive.archiving import is_put_away
 from portal.pipeline.process import crash_point
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ def tidy_lake(**_: Any) -> None:
 def seal_due(**_: Any) -> None:
     """Start a task for each day that is to be sealed. One that could not start in time is asked for again."""
     for organisation, day in due(settings.LAKE_URL, now=timezone.now()):
+        if is_put_away(organisation, day):
+            continue
         seal_day.apply_async(
             kwargs={"organisation": organisation, "day": day.isoformat()}, expires=settings.SEAL_EVERY_S
         )

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ingestion.lake.files import Changed
 from ingestion.lake.seal import due, seal
+from portal.archive.archiving import is_put_away
 
 
 class Command(BaseCommand):
@@ -28,6 +29,7 @@ class Command(BaseCommand):
             (organisation, day)
             for organisation, day in due(settings.LAKE_URL, now=now, wait=False)
             if options["organisation"] in (None, organisation) and first <= day <= last
+            if not is_put_away(organisation, day)
         ]
         readings = doubles = 0
         left = []

@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "portal.pipeline",
     "portal.operations",
     "portal.archive",
+    "portal.rights",
     "portal.embedded",
     "allauth",
     "allauth.account",
@@ -165,6 +166,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "archive-old": {"task": "portal.archive.tasks.archive_old", "schedule": 900.0, "options": {"expires": 900.0}},
     "archive-restore": {"task": "portal.archive.tasks.archive_restore", "schedule": 15.0, "options": {"expires": 15.0}},
+    "erasures-advance": {
+        "task": "portal.rights.tasks.erasures_advance",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }

@@ -1,10 +1,11 @@
 """The state of the consent ledger as a small table, for SQL that honours it."""
 
 import pyarrow as pa
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from django.db.models import Max
 
 from analytics.sql import CONSENT_SCHEMA
+from ingestion.erase import log_remove
 from ingestion.lake.storage import storage_options
 from portal.consent.models import ConsentEntry
 from portal.people.following import Follower
@@ -41,6 +42,16 @@ def consents_export(lake: str) -> int:
         storage_options=storage_options(url),
     )
     return rows.num_rows
+
+
+def consents_forget(lake: str) -> None:
+    """Remove every earlier version of the table: it may name somebody who was erased."""
+    url = consents_url(lake)
+    table = DeltaTable(url, storage_options=storage_options(url))
+    table.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    table = DeltaTable(url, storage_options=storage_options(url))
+    table.create_checkpoint()
+    log_remove(url, table.version())
 
 
 def consents_follow(lake: str) -> bool:

@@ -23,6 +23,7 @@ _TIMES = ("measured_at", "received_at", "source_offset", "sealed_at", "quarter")
 YOUNG = timedelta(hours=1)  # a file that no version names may still be about to be committed
 
 Passing = Callable[[str], None]
+Noting = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,19 @@ class Removed:
 
 
 def rows_remove(
-    lake: str, kind: Kind, organisation: str, subject: str, *, passing: Passing = lambda place: None
+    lake: str,
+    kind: Kind,
+    organisation: str,
+    subject: str,
+    *,
+    noting: Noting = lambda file, rows: None,
+    passing: Passing = lambda place: None,
 ) -> Removed:
     """Remove a person's rows from a table; how many, from how many files. Raises files.Changed if others kept changing
     a day: call again.
+
+    `noting` is told of each file and its number of rows before it is replaced. A run that was killed in between tells
+    of the same file again.
     """
     snapshot = snapshot_of(open_table(lake, kind), kind)
     theirs = pc.field("subject") == subject
@@ -50,6 +60,7 @@ def rows_remove(
             found = source.count_rows(filter=theirs)
             if found == 0:
                 continue
+            noting(file.path, found)
             _rewrite(lake, kind, organisation, span, file, subject, passing)
             rows, count = rows + found, count + 1
     return Removed(rows, count)

@@ -11,16 +11,19 @@ Kafka keeps what it has for up to seven days more, refused packets among it. Unt
 knows by it why rows are missing, and leftovers of killed tasks are looked for again before it falls.
 """
 
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from confluent_kafka import Consumer
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 
+from ingestion.cold.objects import person_prefix
 from ingestion.erase import KINDS, leftovers_remove, log_cut, rows_remove
 from ingestion.kafka import ADMITTED, RETENTION_MS, consumer_config, topic_id
 from ingestion.lake import open_readings, position
@@ -107,17 +110,22 @@ def _lake(erasure: Erasure, now: datetime, passing: Passing) -> bool:
         else:
             quarter_archive(batch.organisation, batch.quarter, now=now)
     for kind in KINDS:
-        removed = rows_remove(settings.LAKE_URL, kind, erasure.organisation, erasure.subject, passing=passing)
-        _count(erasure, kind.name, rows=removed.rows, files_rewritten=removed.files)
+        rows_remove(
+            settings.LAKE_URL,
+            kind,
+            erasure.organisation,
+            erasure.subject,
+            noting=partial(_count_once, erasure, kind.name),
+            passing=passing,
+        )
     return _note(erasure, Erasure.Step.ARCHIVE)
 
 
 def _archive(erasure: Erasure, now: datetime, passing: Passing) -> bool:
-    from ingestion.cold.objects import person_prefix
-
     store = cold_store()
     for key in store.keys(person_prefix(erasure.organisation, erasure.subject)):
-        _count(erasure, "archive", versions=store.delete(key))
+        _count_once(erasure, "archive", key, 1)
+        store.delete(key)
         passing("erase_object")
     deleted, _ = Part.objects.filter(subject=erasure.subject).delete()
     _count(erasure, "archive", database_rows=deleted)
@@ -184,6 +192,15 @@ def _count(erasure: Erasure, where: str, **counts: int) -> None:
     place = erasure.receipt.setdefault(where, {})
     for name, count in counts.items():
         place[name] = place.get(name, 0) + count
+    Erasure.objects.filter(pk=erasure.pk).update(receipt=erasure.receipt)
+
+
+def _count_once(erasure: Erasure, where: str, what: str, count: int) -> None:
+    """Add to the receipt unless the same thing was counted before a crash. What it was is kept as a hash."""
+    place = erasure.receipt.setdefault(where, {})
+    noted = place.setdefault("noted", {})
+    noted[hashlib.sha256(what.encode()).hexdigest()[:16]] = count
+    place |= {"rows" if where != "archive" else "objects": sum(noted.values())}
     Erasure.objects.filter(pk=erasure.pk).update(receipt=erasure.receipt)
 
 

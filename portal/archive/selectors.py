@@ -1,11 +1,14 @@
 """What of a person is in the archive, and what has been asked for."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ingestion.cold import Quarter
 from portal.archive.models import Batch, Part, Request
 from portal.people.models import Patient
+
+
+_MOMENT = timedelta(microseconds=1)  # ends are the first moment after
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def archived_text(patient: Patient, start: datetime, end: datetime) -> str:
             stretches[-1].append(one.quarter)
         else:
             stretches.append([one.quarter])
-    spans = [f"{max(s[0].start, start):%-d %b %Y} to {min(s[-1].end, end):%-d %b %Y}" for s in stretches]
+    spans = [f"{max(s[0].start, start):%-d %b %Y} to {min(s[-1].end, end) - _MOMENT:%-d %b %Y}" for s in stretches]
     late = " Readings that came late are counted in as they are." if any(q.amended for q in quarters) else ""
     return (
         f"Single readings from {' and from '.join(spans)} are in the archive; trends there come from summaries.{late}"

@@ -318,7 +318,7 @@ def test_charts_say_which_part_is_in_the_archive(lake, cast):
     assert "in the archive" not in client.get(page + query).content.decode()
     put_away(cast)
     text = client.get(page + query).content.decode()
-    assert "Single readings from 1 Mar 2025 to 1 Apr 2025 are in the archive" in text
+    assert "Single readings from 1 Mar 2025 to 31 Mar 2025 are in the archive" in text
     assert reverse("archive", args=[cast.patient.pk]) in text
     assert "are in the archive" in client.get(chart + query + "&vital=heart_rate").json()["text"]
     assert "in the archive" not in client.get(page + "?from=2025-04-01&to=2025-04-02").content.decode()

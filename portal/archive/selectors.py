@@ -7,7 +7,6 @@ from ingestion.cold import Quarter
 from portal.archive.models import Batch, Part, Request
 from portal.people.models import Patient
 
-
 _MOMENT = timedelta(microseconds=1)  # ends are the first moment after
 
 

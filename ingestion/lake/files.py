@@ -194,6 +194,7 @@ def discard(lake: str, kind: Kind, written: Iterable[Written]) -> None:
 
 def replace(
     lake: str,
+    table: DeltaTable,
     kind: Kind,
     *,
     old: Sequence[File],
@@ -203,22 +204,22 @@ def replace(
 ) -> None:
     """Put new files in the place of old ones in one commit, beside whatever else happens to the table.
 
-    `still` says of a newer snapshot whether the new files may still take the place of the old ones. Raises Changed, and
-    commits nothing, if not. The log's positions of `vitals.admitted` stay as they are.
+    `table` is the object whose snapshot had the old files. If it was rewritten since, `still` says of a newer snapshot
+    whether the new files may still take the place of the old ones. Raises Changed, and commits nothing, if not. The
+    log's positions of `vitals.admitted` stay as they are.
     """
     for _ in range(_TRIES):
-        table = open_table(lake, kind)
-        now = snapshot_of(table, kind)
-        if new and all(one.path in now.paths for one in new):  # a commit that went through, though its answer was lost
-            return
-        if not still(now):
-            discard(lake, kind, new)
-            raise Changed(why)
         try:
             _commit(table, kind, old, new, why)
             return
         except CommitFailedError:  # somebody rewrote something meanwhile, perhaps something else
-            continue
+            table = open_table(lake, kind)
+        now = snapshot_of(table, kind)
+        if new and all(one.path in now.paths for one in new):  # a commit that went through, though its answer was lost
+            return
+        if not still(now):
+            break
+    discard(lake, kind, new)
     raise Changed(why)
 
 

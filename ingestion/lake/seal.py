@@ -19,11 +19,12 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import DeltaTable
 
 from ingestion.lake.files import Changed, dataset, discard, replace, subject_ranges, write
 from ingestion.lake.schema import INSTANT, TABLE_SCHEMA, unique
 from ingestion.lake.summaries import ROW_SCHEMA, SORTED, summarise, touching
-from ingestion.lake.tables import READINGS, SUMMARIES, File, Snapshot, newest, open_table, snapshot_of
+from ingestion.lake.tables import READINGS, SUMMARIES, File, newest, open_table, snapshot_of
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +68,12 @@ def seal(lake: str, organisation: str, day: date, *, now: datetime, crash_point:
     `crash_point` is called with the name of each step that a fault test may end the process at.
     """
     for _ in range(_TRIES):
-        summaries = snapshot_of(open_table(lake, SUMMARIES), SUMMARIES)
-        readings = snapshot_of(open_table(lake, READINGS), READINGS)
-        files = readings.partition(organisation, day)
+        summaries, readings = open_table(lake, SUMMARIES), open_table(lake, READINGS)
+        files = snapshot_of(readings, READINGS).partition(organisation, day)
         if all(file.sealed for file in files):
             return Sealed(sum(f.rows for f in files), 0, len(files))
         try:
-            return _seal(lake, organisation, day, files, summaries, now, crash_point)
+            return _seal(lake, readings, summaries, organisation, day, files, now, crash_point)
         except (Changed, FileNotFoundError):
             log.info("day %s of %s was changed while it was being sealed: again", day, organisation)
     raise Changed(f"day {day} of {organisation} kept changing")
@@ -81,10 +81,11 @@ def seal(lake: str, organisation: str, day: date, *, now: datetime, crash_point:
 
 def _seal(
     lake: str,
+    readings: DeltaTable,
+    summaries: DeltaTable,
     organisation: str,
     day: date,
     files: list[File],
-    summaries: Snapshot,
     now: datetime,
     crash_point: Crash,
 ) -> Sealed:
@@ -110,7 +111,8 @@ def _seal(
         raise
     crash_point("seal_summarised")
     mine = {file.path for file in files}
-    replace(lake, READINGS, old=files, new=new, still=lambda s: mine <= s.paths, why=f"sealed {day} of {organisation}")
+    why = f"sealed {day} of {organisation}"
+    replace(lake, readings, READINGS, old=files, new=new, still=lambda s: mine <= s.paths, why=why)
     crash_point("seal_committed")
     return Sealed(rows, sum(f.rows for f in files) - rows, len(new))
 
@@ -133,19 +135,20 @@ def _sealed(rows: pa.Table, now: datetime) -> pa.Table:
 
 
 def summaries_replace(
-    lake: str, organisation: str, start: datetime, end: datetime, rows: pa.Table, seen: Snapshot
+    lake: str, organisation: str, start: datetime, end: datetime, rows: pa.Table, table: DeltaTable
 ) -> None:
     """Make `rows` the summaries of [start, end), whole days within one month; other quarters stay as they are.
 
-    `seen` is a snapshot of `summaries_quarter` from before the readings were read. Raises Changed if anybody has
-    changed summaries of that time since.
+    `table` is `summaries_quarter`, opened before the readings were. Raises Changed if anybody has changed summaries of
+    that time since.
     """
-    old = touching(seen, organisation, start, end)
+    old = touching(snapshot_of(table, SUMMARIES), organisation, start, end)
     month = start.astimezone(UTC).date().replace(day=1)
     new = write(lake, SUMMARIES, organisation, month, _with_others(lake, old, start, end, rows), SUMMARY_ENCODINGS)
     before = {file.path for file in old}
     replace(
         lake,
+        table,
         SUMMARIES,
         old=old,
         new=new,

@@ -17,7 +17,7 @@ from deltalake.exceptions import CommitFailedError
 from ingestion.lake.files import FILE_BYTES, ROW_GROUP, Changed, dataset, replace, subject_ranges, write
 from ingestion.lake.seal import SUMMARY_ENCODINGS
 from ingestion.lake.summaries import ROW_SCHEMA, SORTED
-from ingestion.lake.tables import READINGS, SUMMARIES, File, newest, open_table
+from ingestion.lake.tables import READINGS, SUMMARIES, File, newest, open_table, snapshot_of
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +74,14 @@ def _tidy_summaries(lake: str, now: datetime) -> int:
 
 
 def _merge_month(lake: str, organisation: str, month: date, files: list[File]) -> None:
+    table = open_table(lake, SUMMARIES)
     before = {file.path for file in files}
+    if {f.path for f in snapshot_of(table, SUMMARIES).partition(organisation, month)} != before:
+        raise Changed(f"{month:%Y-%m} of {organisation}")
     new = write(lake, SUMMARIES, organisation, month, _sorted(lake, files), SUMMARY_ENCODINGS)
     replace(
         lake,
+        table,
         SUMMARIES,
         old=files,
         new=new,
@@ -101,6 +105,7 @@ def keep_house(lake: str, *, now: datetime, summaries_kept: timedelta, kept: tim
             before = {file.path for file in files}
             replace(
                 lake,
+                open_table(lake, SUMMARIES),
                 SUMMARIES,
                 old=files,
                 new=[],

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from ingestion.lake.files import dataset, replace, subject_ranges, write
+from ingestion.lake.files import Changed, dataset, replace, subject_ranges, write
 from ingestion.lake.storage import filesystem
 from ingestion.lake.tables import READINGS, SUMMARIES, File, Kind, open_table, snapshot_of, table_url
 
@@ -71,6 +71,9 @@ def _may_hold(file: File, subject: str) -> bool:
 
 
 def _rewrite(lake: str, kind: Kind, organisation: str, span: date, file: File, subject: str, passing: Passing) -> None:
+    table = open_table(lake, kind)
+    if file.path not in snapshot_of(table, kind).paths:
+        raise Changed(f"{span} of {organisation}")
     source = dataset(lake, kind, [file])
     encodings = {n: "DELTA_BINARY_PACKED" for n in _TIMES if n in source.schema.names}
 
@@ -80,7 +83,7 @@ def _rewrite(lake: str, kind: Kind, organisation: str, span: date, file: File, s
 
     new = write(lake, kind, organisation, span, others(), encodings)
     passing("erase_written")
-    replace(lake, kind, old=[file], new=new, still=lambda s: file.path in s.paths, why="a person was erased")
+    replace(lake, table, kind, old=[file], new=new, still=lambda s: file.path in s.paths, why="a person was erased")
     passing("erase_committed")
 
 

@@ -42,14 +42,13 @@ def summaries_add(lake: str, organisation: str, day: date, late: pa.Table, *, ba
         lake, DeltaTable(url, version=base, storage_options=storage_options(url)), organisation, start, end
     )
     table = open_table(lake, SUMMARIES)
-    seen = snapshot_of(table, SUMMARIES)
     now = _of_day(lake, table, organisation, start, end)
     people = pc.unique(late["subject"])
     theirs = before.filter(pc.is_in(before["subject"], people))
     others = now.filter(pc.invert(pc.is_in(now["subject"], people)))
     merged = merge(pa.concat_tables([theirs, summarise(late)]))
     rows = pa.concat_tables([others, merged]).sort_by(SORTED)
-    summaries_replace(lake, organisation, start, end, rows, seen)
+    summaries_replace(lake, organisation, start, end, rows, table)
 
 
 def merge(rows: pa.Table) -> pa.Table:

@@ -1,0 +1,52 @@
+"""Thresholds as an alert budget: how many false alerts a week a person, a team or a clinic is ready to answer.
+
+The population's threshold comes first. A person who has been scored for long enough gets one of their own, from the
+rank of their own calm nights (split conformal: Vovk 2005), and never a lower one than the budget asks for.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+NIGHTS_A_WEEK = 7
+MERGE = 2  # nights: alerts at most so far apart are one episode
+OWN_FROM = 60  # scored nights
+
+
+def episodes(alert: np.ndarray, merge: int = MERGE) -> int:
+    """How many episodes the alerting steps (n,) bool make; steps at most `merge` apart belong together."""
+    at = np.flatnonzero(alert)
+    return int(len(at) > 0) + int((np.diff(at) > merge).sum())
+
+
+def for_budget(
+    scores: Sequence[np.ndarray], budget: float, *, merge: int = MERGE, per_week: int = NIGHTS_A_WEEK
+) -> float:
+    """The lowest threshold at which calm people alert at most `budget` times a week each.
+
+    `scores` has one array per person in order of time, NaN where nothing was measured. Raises ValueError if empty.
+    """
+    known = np.concatenate([s[np.isfinite(s)] for s in scores]) if len(scores) else np.empty(0)
+    if not len(known):
+        raise ValueError("a threshold needs scored nights of calm people: score some history first")
+    allowed = budget * len(known) / per_week
+    best = float(np.nextafter(known.max(), np.inf))
+    for threshold in np.unique(known)[::-1]:
+        # Far below, episodes flow into one another and become fewer again: stop long before.
+        count = sum(episodes(np.nan_to_num(s, nan=-np.inf) >= threshold, merge) for s in scores)
+        if count > allowed:
+            break
+        best = float(threshold)
+    return best
+
+
+def own_threshold(own: np.ndarray, population: float, budget: float) -> float:
+    """The threshold of one person with calm `own` scores (n,): the population's, or a higher one of their own.
+
+    With fewer than `OWN_FROM` scored nights it is the population's.
+    """
+    known = own[np.isfinite(own)]
+    if len(known) < OWN_FROM:
+        return population
+    share = min(1.0, np.ceil((len(known) + 1) * (1 - budget / NIGHTS_A_WEEK)) / len(known))
+    return max(population, float(np.quantile(known, share, method="higher")))

@@ -31,13 +31,21 @@ def for_budget(
         raise ValueError("a threshold needs scored nights of calm people: score some history first")
     allowed = budget * len(known) / per_week
     best = float(np.nextafter(known.max(), np.inf))
-    for threshold in np.unique(known)[::-1]:
-        # Far below, episodes flow into one another and become fewer again: stop long before.
+    # Far below, episodes flow into one another and become fewer again, so the search comes from above. An episode's
+    # peak opens it: only values that are highest within `merge` steps can change the count upwards.
+    peaks = np.unique(np.concatenate([_peaks(np.nan_to_num(s, nan=-np.inf), merge) for s in scores]))[::-1]
+    for threshold in peaks:
         count = sum(episodes(np.nan_to_num(s, nan=-np.inf) >= threshold, merge) for s in scores)
         if count > allowed:
             break
         best = float(threshold)
     return best
+
+
+def _peaks(scores: np.ndarray, merge: int) -> np.ndarray:
+    padded = np.concatenate([np.full(merge, -np.inf), scores, np.full(merge, -np.inf)])
+    highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * merge + 1).max(axis=1)
+    return scores[(scores == highest) & np.isfinite(scores)]
 
 
 def own_threshold(own: np.ndarray, population: float, budget: float) -> float:

@@ -1,0 +1,105 @@
+"""Columns of the evaluation harness as arrays of `analytics`, and the population part learned from its dev share."""
+
+from functools import cache
+
+import numpy as np
+from veval import daily, illness, minute
+
+from analytics import limits, population, slots, windows
+from analytics.persistence import statistics
+from analytics.population import NEEDED, History, Population
+
+NAMES = {
+    "rhr": "resting_heart_rate",
+    "rmssd": "hrv_rmssd",
+    "rr": "respiratory_rate",
+    "spo2": "spo2",
+    "skin_temp": "skin_temperature",
+    "steps": "steps",
+}
+ONSET = (-1, 7)  # days from the onset of symptoms that are taught as ill
+WELL = (-21, 60)  # at or before, and from then on
+LEARN, LEARN_MOST, REFIT, WARM = (days * minute.DAY for days in (14, 28, 7, 3))
+STREAM_BUDGET = 0.08  # false alerts a week of each statistic alone
+ABSOLUTE = 5.0  # an absolute limit counts as far above every edge
+
+
+@cache
+def trained(columns: tuple[str, ...]) -> Population:
+    """The population part for these columns of the harness; the real onsets are only in the heart-rate set."""
+    sign = np.array([daily.SIGN[c] for c in columns], float)
+    if "hr_basal" in columns:
+        histories = []
+        for values, day in illness.mayer("dev").values():
+            known = illness.eligible(values, day)
+            ill = (day >= ONSET[0]) & (day <= ONSET[1]) & known
+            histories.append(History(values, ill=ill, healthy=(day <= WELL[0]) | (day >= WELL[1])))
+    else:
+        histories = [History(values) for values in daily.lifesnaps("dev", columns)[0].values()]
+    return population.fit(histories, [NAMES.get(c, c) for c in columns], sign)
+
+
+def nightly(H: np.ndarray, X: np.ndarray, ctx: dict) -> np.ndarray:
+    """Scores of the days X after the history H, both (days, columns)."""
+    learned = trained(tuple(ctx["cols"]))
+    days = np.vstack([H, X])[-(NEEDED + len(X)) :]
+    rows = np.arange(len(days) - len(X), len(days))
+    score = learned.scorer.score(statistics(days, rows, learned.prior, learned.sign))
+    return np.where(np.isfinite(X).any(axis=1), score, np.nan)
+
+
+def slots_of(part: dict) -> slots.Slots:
+    values = np.column_stack([part["hr"], part["rr"], part["spo2"], part["temp"]]).astype(float)
+    return slots.Slots(values, np.asarray(part["steps"], float), part["hour"].astype(int) % 24)
+
+
+class Stream:
+    """A person's stream model, with the edges learned from the dev share."""
+
+    def fit(self, train: dict) -> None:
+        self.model = windows.fit(slots_of(train))
+
+    def score(self, part: dict) -> np.ndarray:
+        found = slots_of(part)
+        single, together = self.compared(found)
+        score = windows.score(stream_edges(), single, together)
+        score = np.where(absolute(found), np.maximum(score, ABSOLUTE), score)
+        return np.where(np.isfinite(found.values).any(axis=1), score, np.nan)
+
+    def compared(self, found: slots.Slots) -> tuple[np.ndarray, np.ndarray]:
+        return windows.unusual(
+            self.model.middle, self.model.scale, windows.over(slots.deviations(self.model.usual, found))
+        )
+
+
+def absolute(found: slots.Slots) -> np.ndarray:
+    """Whether a single input of NEWS2 has had 3 points for a quarter of an hour, at rest."""
+    kept = slots.gated(found)
+    inputs = np.full((len(kept), len(limits.INPUTS)), np.nan)
+    inputs[:, limits.PULSE] = kept[:, slots.HEART]
+    inputs[:, limits.RESPIRATION] = kept[:, slots.BREATH]
+    inputs[:, limits.SPO2] = kept[:, slots.OXYGEN]
+    three = limits.points(inputs, np.zeros(len(kept), bool)) == 3
+    return (three & np.roll(three, 1, axis=0) & np.roll(three, 2, axis=0)).any(axis=1) & (np.arange(len(kept)) >= 2)
+
+
+@cache
+def stream_edges() -> windows.Edges:
+    calm = []
+    for whole in minute.backgrounds("dev").values():
+        single, together = [], []
+        end = len(whole["hr"])
+        for start in range(LEARN, end, REFIT):
+            stream = Stream()
+            stream.fit(minute.sl(whole, max(0, start - LEARN_MOST), start))
+            until, since = min(start + REFIT, end), start - WARM
+            s, t = stream.compared(slots_of(minute.sl(whole, since, until)))
+            single.append(s[WARM:])
+            together.append(t[WARM:])
+        if single:
+            calm.append((np.concatenate(single), np.concatenate(together)))
+    return windows.edges(calm, STREAM_BUDGET)
+
+
+def entries():
+    return nightly, Stream

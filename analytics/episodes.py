@@ -26,10 +26,13 @@ class Step(StrEnum):
 class Transition:
     """One change of state of one cause for one person.
 
-    `cause` is "news2", "limit:<vital>:low", "limit:<vital>:high" or "silence:<vital>". `at` is when the reading that
+    `cause` is "news2", "limit:<vital>:low", "limit:<vital>:high", "silence:<vital>", "personal:<channel>:low",
+    "personal:<channel>:high" or "personal:together". `at` is when the reading that
     decided it was measured (for silence: when it was due). `evidence` is what a person is shown, ready for JSON:
       news2    {"rule", "score", "partial", "inputs", "unconfirmed", "values": {vital: VALUE}}
       limit    {"rule", "limit", "direction", "reason", "unconfirmed", "values": {vital: VALUE}}
+      personal {"rule", "model", "window", "days", "coverage", "values": {channel: {"value", "usual_low", "usual_high",
+               "share"}}}
       silence  {"rule", "vital", "due_every_minutes", "last_measured_at"}
     with VALUE = {"value", "measured_at", "device_id", "points"}; times are RFC 3339 in UTC.
     """

@@ -12,6 +12,7 @@ from ingestion.vitals import VITALS
 
 NEWS2_RULE = "NEWS2 (RCP 2017)"
 LIMIT_RULE = "Plan limit"
+PERSONAL_RULE = "Personal range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,41 @@ def of_limit(
         "reason": reason,
         "unconfirmed": unconfirmed,
         "values": {vital: value.shown(vital)},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Unusual:
+    """One channel of a personal episode: its value over the window, what is usual now, and its share of the alert."""
+
+    value: float
+    low: float
+    high: float
+    share: float
+
+
+def of_personal(
+    *, window: str, days: int, version: str, coverage: float, channels: Mapping[str, Unusual]
+) -> dict[str, Any]:
+    """Evidence of the personal layer: over `window`, against what `days` days of this person have shown.
+
+    `coverage` is the share of the window that was measured and at rest; the shares of the channels sum to 1.
+    """
+    return {
+        "rule": PERSONAL_RULE,
+        "model": version,
+        "window": window,
+        "days": days,
+        "coverage": round(coverage, 2),
+        "values": {
+            vital: {
+                "value": round(unusual.value, 1),
+                "usual_low": round(unusual.low, 1),
+                "usual_high": round(unusual.high, 1),
+                "share": round(unusual.share, 2),
+            }
+            for vital, unusual in channels.items()
+        },
     }
 
 

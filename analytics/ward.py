@@ -24,6 +24,7 @@ import pyarrow as pa
 from analytics import evidence
 from analytics.episodes import Level, Step, Transition
 from analytics.limits import INPUTS, levels, points
+from analytics.rounds import rounds
 from analytics.terms import COLUMN, WATCHED, Terms
 from ingestion.vitals import CODES, VITALS
 
@@ -107,7 +108,7 @@ class Ward:
         """
         batch = self._batch(readings)
         steps: list[tuple[int, Transition]] = []
-        for rows in _rounds(batch.person):
+        for rows in rounds(batch.person):
             people = batch.person[rows]
             row, watched = self._terms.in_force(self._first[people], batch.received[rows])
             scored, unconfirmed = self._move(batch, rows, people, row)
@@ -334,16 +335,3 @@ class Ward:
 
 
 _LAYOUT = "1:" + ",".join(WATCHED)
-
-
-def _rounds(person: np.ndarray) -> Iterable[np.ndarray]:
-    """Rows in rounds: the first reading of everybody, then everybody's second; a person is in a round once at most."""
-    order = np.argsort(person, kind="stable")
-    ordered = person[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else order
-    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    by_turn = order[np.argsort(turn, kind="stable")]
-    begin = 0
-    for end in np.cumsum(np.bincount(turn)).tolist():
-        yield by_turn[begin:end]
-        begin = end

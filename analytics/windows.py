@@ -55,7 +55,7 @@ class Edges:
 
 
 def statistics(window: np.ndarray) -> np.ndarray:
-    """(n, LENGTHS, CHANNELS) of windows (n, KEPT, CHANNELS) of deviations, newest last; NaN where too little is known."""
+    """(n, LENGTHS, CHANNELS) of windows of deviations (n, KEPT, CHANNELS), newest last; NaN: too little is known."""
     window = np.clip(window, *CLIP)
     found = np.full((len(window), len(LENGTHS), window.shape[2]), np.nan)
     found[:, QUARTER] = window[:, -3:].min(axis=1)  # NaN if one of them is

@@ -72,6 +72,12 @@ def _recent(values: np.ndarray, within: np.ndarray) -> np.ndarray:
     return levels
 
 
+def middle(values: np.ndarray) -> np.ndarray:
+    """The median of the known values along axis 0; NaN where none is known."""
+    flat = values.reshape(1, len(values), -1)
+    return median(flat)[0].reshape(values.shape[1:])
+
+
 def median(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median and count of the known values along axis 1 of (n, width, channels); NaN where none is known."""
     ordered = np.sort(windows, axis=1)

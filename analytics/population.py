@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics import scorer
-from analytics.baseline import WINDOW, Prior, usual
+from analytics.baseline import WINDOW, Prior, middle, usual
 from analytics.calibration import for_budget
 from analytics.channels import NIGHTLY
 from analytics.persistence import BACK, statistics
@@ -133,9 +133,9 @@ def spread_within(values: Sequence[np.ndarray]) -> np.ndarray:
     """The typical spread from night to night, (channels,): the median over people of 1.4826 MAD."""
     own = []
     for nights in values:
-        deviation = np.abs(nights - _middle(nights))
-        own.append(np.where(np.isfinite(nights).sum(axis=0) >= START, 1.4826 * _middle(deviation), np.nan))
-    spread = _middle(np.array(own))
+        deviation = np.abs(nights - middle(nights))
+        own.append(np.where(np.isfinite(nights).sum(axis=0) >= START, 1.4826 * middle(deviation), np.nan))
+    spread = middle(np.array(own))
     return np.where(spread > 0, spread, 1.0)
 
 
@@ -152,19 +152,13 @@ def carry(values: Sequence[np.ndarray]) -> np.ndarray:
             continue
         rows = np.arange(START, len(nights) - 1)
         # Carry 0 gives the median alone, carry 1 the recent level.
-        middle = usual(nights, rows, Prior(spread, np.zeros(channels))).centre
+        long = usual(nights, rows, Prior(spread, np.zeros(channels))).centre
         level = usual(nights, rows, Prior(spread, np.ones(channels))).centre
-        off, recent = nights[rows + 1] - middle, level - middle
+        off, recent = nights[rows + 1] - long, level - long
         near = np.isfinite(off) & np.isfinite(recent) & (np.abs(off) < 3 * spread)
         product += np.where(near, off * recent, 0).sum(axis=0)
         square += np.where(near, recent**2, 0).sum(axis=0)
     return np.clip(np.where(square > 0, product / np.maximum(square, 1e-12), 0), 0, MOST_CARRY)
-
-
-def _middle(values: np.ndarray) -> np.ndarray:
-    """The median of the known values along axis 0; NaN where none is known."""
-    masked: np.ndarray = np.ma.median(np.ma.masked_invalid(values), axis=0).filled(np.nan)
-    return masked
 
 
 def from_published(channels: Sequence[str], *, people: int = 60, nights: int = 90, seed: int = 0) -> Population:

@@ -41,7 +41,8 @@ class Scorer:
 
 def _hinges(statistics: np.ndarray) -> np.ndarray:
     known = np.where(np.isfinite(statistics), statistics, 0.0)
-    return np.clip(known[..., None] - KNOTS, 0, MOST - KNOTS)
+    hinges: np.ndarray = np.clip(known[..., None] - KNOTS, 0, MOST - KNOTS)
+    return hinges
 
 
 def fit(statistics: np.ndarray, ill: np.ndarray, weight: np.ndarray, penalty: float = PENALTY) -> Scorer:

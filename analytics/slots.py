@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analytics.baseline import middle
+
 CHANNELS = ("heart_rate", "respiratory_rate", "spo2", "skin_temperature")
 HEART, BREATH, OXYGEN, SKIN = range(len(CHANNELS))
 SIGN = np.array([1.0, 1.0, -1.0, 1.0])
@@ -86,13 +88,13 @@ def fit(slots: Slots) -> SlotModel:
     values = values - left @ recovery
     centre = np.column_stack([_by_hour(values[:, c], slots.hour) for c in range(len(CHANNELS))])
     off = np.abs(values - centre[slots.hour])
-    overall = 1.4826 * np.array([np.median(o[np.isfinite(o)]) if np.isfinite(o).any() else np.nan for o in off.T])
+    overall = 1.4826 * middle(off)
     overall = np.maximum(np.where(np.isfinite(overall), overall, PRIOR_SPREAD), LEAST_SPREAD)
     spread = np.empty((HOURS, len(CHANNELS)))
     for hour in range(HOURS):
         here = off[_near(slots.hour, hour)]
         known = np.isfinite(here).sum(axis=0)
-        own = 1.4826 * np.ma.median(np.ma.masked_invalid(here), axis=0).filled(0.0)
+        own = np.nan_to_num(1.4826 * middle(here))
         spread[hour] = np.sqrt((known * own**2 + PRIOR_SLOTS * overall**2) / (known + PRIOR_SLOTS))
     return SlotModel(centre, np.maximum(spread, 0.6 * overall), recovery)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics import slots
-from analytics.baseline import median
+from analytics.baseline import median, middle
 from analytics.calibration import for_budget
 from analytics.slots import SLOTS_A_DAY, SlotModel, Slots
 
@@ -59,8 +59,8 @@ def statistics(window: np.ndarray) -> np.ndarray:
     window = np.clip(window, *CLIP)
     found = np.full((len(window), len(LENGTHS), window.shape[2]), np.nan)
     found[:, QUARTER] = window[:, -3:].min(axis=1)  # NaN if one of them is
-    middle, known = median(window[:, -6:])
-    found[:, HALF] = np.where(known >= 5, middle, np.nan)
+    half, known = median(window[:, -6:])
+    found[:, HALF] = np.where(known >= 5, half, np.nan)
     measured = np.isfinite(window)
     zeroed = np.where(measured, window, 0)
     for length, (width, least) in MEANS.items():
@@ -73,12 +73,11 @@ def fit(history: Slots) -> StreamModel:
     """The personal part, from some weeks of slots."""
     usual = slots.fit(history)
     found = over(slots.deviations(usual, history), EVERY)
-    masked = np.ma.masked_invalid(found)
-    middle = np.ma.median(masked, axis=0).filled(0.0)
-    own = 1.4826 * np.ma.median(np.abs(masked - middle), axis=0).filled(0.0)
+    centre = np.nan_to_num(middle(found))
+    own = np.nan_to_num(1.4826 * middle(np.abs(found - centre)))
     days = np.isfinite(found).sum(axis=0) * EVERY / SLOTS_A_DAY
     scale = np.sqrt((days * own**2 + PRIOR_DAYS * PRIOR_SCALE**2) / (days + PRIOR_DAYS))
-    return StreamModel(usual, middle * days / (days + PRIOR_DAYS), scale, len(history.hour) // SLOTS_A_DAY)
+    return StreamModel(usual, centre * days / (days + PRIOR_DAYS), scale, len(history.hour) // SLOTS_A_DAY)
 
 
 def over(deviations: np.ndarray, every: int = 1) -> np.ndarray:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics import slots, windows
-from analytics.personal import SLOT, Batch, Models, Personal, Tag
+from analytics.personal import Batch, Models, Personal, Tag
 from analytics.slots import CHANNELS, SLOTS_A_DAY, Slots
 from analytics.windows import Edges
 

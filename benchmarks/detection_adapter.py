@@ -101,5 +101,8 @@ def stream_edges() -> windows.Edges:
     return windows.edges(calm, STREAM_BUDGET)
 
 
-def entries():
-    return nightly, Stream
+def entries() -> tuple[dict, dict]:
+    """What the harness adds to its nightly and to its stream detectors."""
+    return {"wellrange": nightly, "wellrange_7_nights": lambda H, X, ctx: nightly(H[-7:], X, ctx)}, {
+        "wellrange": Stream
+    }

@@ -4,7 +4,7 @@ A reading adds to its person's open slot of five minutes. The first reading of a
 from what is usual at this hour, statistics of the last minutes and hours, and the causes that follow. An episode opens
 when a cause reaches its edge, and ends when it has stayed below `CALM_SHARE` of it for `CALM_FOR`. Silence between two
 readings is slots in which nothing was known. A reading for a slot that is already closed, and one that came later than
-`ward.LATE`, changes nothing here: the nightly findings look at history.
+`LATE`, changes nothing here: the nightly findings look at history.
 
 As in the ward everything is a function of the readings in their order, so any batching, and a replay after a crash,
 gives the same steps. This layer knows nothing of the absolute limits and cannot silence one. A context tag (ill,
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from analytics import evidence, windows
 from analytics.episodes import Level, Step, Transition
@@ -28,6 +29,7 @@ from analytics.windows import KEPT, LENGTHS, TOGETHER, Edges, StreamModel
 SECOND = 1_000_000
 SLOT = SLOT_MINUTES * 60 * SECOND
 HOUR = 3600 * SECOND
+LATE = 30 * 60 * SECOND  # as in the ward: what came later than this is history
 CALM_FOR = 2 * HOUR
 CALM_SHARE = 0.8
 LEVEL = Level.LOW_MEDIUM
@@ -58,16 +60,36 @@ _STATE: dict[str, tuple[tuple[int, ...], Any, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Readings in their order: subject (n,) as text, times in microseconds UTC, `values` (n, CHANNELS), `steps` (n,).
+    """Readings in their order: times in microseconds UTC, `values` (n, CHANNELS), `steps` (n,), NaN for not measured.
 
-    NaN is not measured. `offset` is the minutes from UTC of the source.
+    `person` (n,) are places in `subjects`; `offset` is the minutes from UTC of the source.
     """
 
-    subject: np.ndarray
+    subjects: list[str]
+    person: np.ndarray
     at: np.ndarray
     offset: np.ndarray
     values: np.ndarray
     steps: np.ndarray
+
+
+def batch_of(readings: pa.Table) -> Batch:
+    """The batch of readings (READING_SCHEMA) in the order of their partition, without those that came late."""
+    measured = readings["measured_at"].cast(pa.int64()).to_numpy()
+    received = readings["received_at"].cast(pa.int64()).to_numpy()
+    keep = np.flatnonzero(received - measured <= LATE)
+    if len(keep) < len(measured):
+        readings = readings.take(pa.array(keep))
+    subjects = readings["subject"].combine_chunks().dictionary_encode()
+    columns = [readings[name].cast(pa.float64()).to_numpy() for name in (*CHANNELS, "steps")]
+    return Batch(
+        subjects=subjects.dictionary.to_pylist(),
+        person=subjects.indices.to_numpy(),
+        at=np.minimum(measured[keep], received[keep]),
+        offset=readings["offset_minutes"].to_numpy().astype(np.int64),
+        values=np.column_stack(columns[:-1]),
+        steps=columns[-1],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +168,7 @@ class Personal:
 
         With `decide=False` only the windows move: these readings were decided before.
         """
-        names, numbers = np.unique(batch.subject, return_inverse=True)
-        person = np.array(self._places(names.tolist()), np.int64)[numbers]
+        person = np.array(self._places(batch.subjects), np.int64)[batch.person]
         steps: list[tuple[int, Transition]] = []
         kept: list[tuple[int, KeptBack]] = []
         for rows in rounds(person):

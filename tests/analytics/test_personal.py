@@ -35,7 +35,8 @@ def models() -> Models:
 def batch(seconds, values, who=ALICE, steps=0.0, start=20_000 * DAY):
     n = len(seconds)
     return Batch(
-        np.full(n, who) if isinstance(who, str) else np.asarray(who),
+        [ALICE, BELLA],
+        np.where(np.asarray(who) == ALICE, 0, 1) * np.ones(n, int),
         start + (np.asarray(seconds) * 1e6).astype(np.int64),
         np.zeros(n, np.int64),
         np.asarray(values, float),
@@ -44,7 +45,7 @@ def batch(seconds, values, who=ALICE, steps=0.0, start=20_000 * DAY):
 
 
 def part(whole: Batch, a: int, b: int) -> Batch:
-    return Batch(*(getattr(whole, f)[a:b] for f in ("subject", "at", "offset", "values", "steps")))
+    return Batch(whole.subjects, *(getattr(whole, f)[a:b] for f in ("person", "at", "offset", "values", "steps")))
 
 
 def ill(hours=8, heart_rate=30.0, saturation=-4.0):

@@ -5,7 +5,7 @@ cover it now? What passes goes on as columns; what does not, with its reason.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingestion.lake import INSTANT, READING_SCHEMA
+from ingestion.origin import Origin
 from ingestion.reading import Decoded, Refusal, decode, device_named
 
 AHEAD_AT_MOST = 5 * 60 * 1_000_000  # microseconds a device's clock may run ahead of the broker's
@@ -105,7 +106,8 @@ class Arrivals:
     """A micro-batch as it came from `vitals.readings`; all sequences have one entry per packet.
 
     `keys` are the Kafka keys (device ids), `accounts` the signed-in account that synced a packet or None, `received_at`
-    the broker's append time in microseconds, `topic_id` the incarnation of the topic.
+    the broker's append time in microseconds, `topic_id` the incarnation of the topic. `origins` says, by position,
+    where a replayed packet came from the first time.
     """
 
     topic_id: str
@@ -115,6 +117,7 @@ class Arrivals:
     partitions: np.ndarray
     offsets: np.ndarray
     received_at: np.ndarray
+    origins: Mapping[int, Origin] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -196,14 +199,16 @@ def _columns(decoded: Decoded, arrivals: Arrivals, known: Directory, person: np.
 
 
 def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, person: int | None) -> bytes:
-    """A refused packet: why, where it lies in `vitals.readings`, and its payload unless consent forbids keeping it."""
+    """A refused packet: why, where it lies in `vitals.readings`, and unless consent forbids keeping it, what is needed
+    to send it again: payload, key and account.
+    """
     value = arrivals.values[position] or b""
     withheld = (
         reason == Refusal.NO_CONSENT
         or (person is not None and person >= 0 and not known.consented[person])
         or _may_be_withheld(value, arrivals.keys[position], arrivals.accounts[position], known)
     )
-    entry: dict[str, str | int | bytes] = {
+    entry: dict[str, object] = {
         "reason": str(reason),
         "topic_id": arrivals.topic_id,
         "partition": int(arrivals.partitions[position]),
@@ -212,8 +217,12 @@ def _refused(arrivals: Arrivals, known: Directory, position: int, reason: str, p
         "length": len(value),
         "sha256": hashlib.sha256(value).hexdigest(),
     }
+    if (origin := arrivals.origins.get(position)) is not None:
+        entry["origin"] = origin.to_json()
     if not withheld:
-        entry["payload"] = value[:PAYLOAD_KEPT]  # in base64
+        entry["payload"] = value[:PAYLOAD_KEPT]  # bytes come out in base64
+        entry["key"] = arrivals.keys[position]
+        entry["account"] = arrivals.accounts[position]
     return msgspec.json.encode(entry)
 
 

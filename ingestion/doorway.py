@@ -26,7 +26,8 @@ from confluent_kafka import (
 
 from ingestion.door import FOREVER, Arrivals, Directory, by_partition, sort_out
 from ingestion.ends import Ends
-from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, is_end, to_messages, topic_id
+from ingestion.kafka import ADMITTED, READINGS, REFUSED, committed, consumer_config, is_end, to_messages, topic_id
+from ingestion.origin import origin_of
 
 log = logging.getLogger(__name__)
 
@@ -186,18 +187,18 @@ class Doorway:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Go on where the group has committed, or at the oldest packet if retention has taken what lay there."""
-        for place in consumer.committed(partitions, timeout=CALL_S):
+        positions = committed(consumer, partitions)
+        for place in partitions:
+            position = positions[place.partition]
             oldest, _ = consumer.get_watermark_offsets(place, timeout=CALL_S)
-            if 0 <= place.offset < oldest:
+            if 0 <= position < oldest:
                 log.critical(
                     "partition %d: packets %d to %d were removed before the door decided them",
                     place.partition,
-                    place.offset,
+                    position,
                     oldest,
                 )
-            start = max(place.offset, oldest)
-            self._reached[place.partition] = start
-            next(p for p in partitions if p.partition == place.partition).offset = start
+            place.offset = self._reached[place.partition] = max(position, oldest)
         consumer.assign(partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -240,14 +241,16 @@ def _arrivals(topic: str, messages: list[Message]) -> Arrivals:
     received = np.array(stamps, np.int64)
     if kinds.count(TIMESTAMP_LOG_APPEND_TIME) != count:
         received[np.array(kinds) != TIMESTAMP_LOG_APPEND_TIME] = time.time_ns() // 1_000_000
+    headers = list(map(Message.headers, messages))
     return Arrivals(
         topic_id=topic,
         values=list(map(Message.value, messages)),
         keys=_Keys(messages),
-        accounts=[None if h is None else _account(h) for h in map(Message.headers, messages)],
+        accounts=[None if h is None else _account(h) for h in headers],
         partitions=np.fromiter(map(Message.partition, messages), np.int64, count),
         offsets=np.fromiter(map(Message.offset, messages), np.int64, count),
         received_at=received * 1000,
+        origins={i: origin for i, h in enumerate(headers) if h and (origin := origin_of(h)) is not None},
     )
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from ingestion.lake import READING_SCHEMA
@@ -14,6 +14,12 @@ ADMITTED = "vitals.admitted"  # Arrow batches, partitioned by range of subjects
 REFUSED = "vitals.refused"  # JSON, with the reason
 RETENTION_MS = 7 * 24 * 3600 * 1000
 LEADERS_WITHIN_S = 30
+ANSWER_WITHIN_S = 30.0
+NO_COORDINATOR_YET = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 LARGEST_MESSAGE = 512 * 1024  # bytes of one Arrow message
 LARGEST_ARRIVAL = 2 * 1024 * 1024  # bytes of a packet that still gets in, to be refused with its reason
 
@@ -72,10 +78,32 @@ def _answer(admin: AdminClient, partitions: list[TopicPartition]) -> bool:
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
-    """The id of this incarnation of the topic: one made anew under the same name has another."""
+    """The id of this incarnation of the topic: one made anew under the same name has another.
+
+    Raises KafkaException if the broker does not answer within ANSWER_WITHIN_S seconds, or has no such topic.
+    """
     admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive the call
-    described = admin.describe_topics(TopicCollection([topic]))[topic].result(timeout=30)
+    described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S)[topic].result()
     return str(described.topic_id)
+
+
+def committed(consumer: Consumer, places: list[TopicPartition]) -> dict[int, int]:
+    """The position of the consumer's group by partition, without joining it; negative where it has none.
+
+    A coordinator that is just being made, or moves, is asked again for ANSWER_WITHIN_S seconds. Raises KafkaException
+    then, and for any other error, that of a single partition too: taken for "none", it would have all read again.
+    """
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        try:
+            found = consumer.committed(places, timeout=ANSWER_WITHIN_S)
+            if errors := [place.error for place in found if place.error is not None]:
+                raise KafkaException(errors[0])
+            return {place.partition: place.offset for place in found}
+        except KafkaException as error:
+            if error.args[0].code() not in NO_COORDINATOR_YET or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def packets_send(bootstrap: str, packets: Iterable[tuple[str, bytes]]) -> None:

@@ -3,7 +3,8 @@
 A packet is a JSON object of `vitals.readings`. The least one is
 `{"device_id": "watch-1", "timestamp": "2026-11-24T10:00:00Z", "heart_rate": 72}`; every name of `ingestion.vitals` may
 stand in it, and `blood_pressure` as "120/80" for `systolic` and `diastolic`. `timestamp` is RFC 3339 with an offset.
-`record_id` is the source's own id of the measurement, if it has one. Unknown names are ignored.
+`record_id` is the source's own id of the measurement, if it has one: a later packet with the same is its correction.
+Unknown names are ignored.
 
 One value that is not usable is dropped with its reason and the others go on. A packet is refused as a whole only if it
 cannot be read, does not say which device or when, or measured nothing.
@@ -12,7 +13,7 @@ cannot be read, does not say which device or when, or measured nothing.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
@@ -23,12 +24,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.instants import microseconds
 from ingestion.vitals import ABOUT_DEVICE, CODES, FLAGS, NUMBERS, VITALS
 
 LARGEST_PACKET = 64 * 1024  # bytes; a device has no reason to send more in one packet
 
 _INSTANT = pa.timestamp("us", "UTC")
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 class Refusal(StrEnum):
@@ -97,7 +98,8 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 class Decoded:
     """Packets as columns. Every array has one entry for each packet that could be read.
 
-    `rows[i]` is the position in the input of entry i. `device_id` and `record_id` are Python strings (or None);
+    `rows[i]` is the position in the input of entry i. `device_id` and `record_id` are Python strings, the
+    latter empty where the source gave none;
     `measured_at` is int64 microseconds since 1970 in UTC; `offset_minutes` int16, the source's own offset from UTC;
     `vitals` holds an Arrow array per vital, nulls where nothing was measured; `dropped` says per entry which values
     were dropped and why ("spo2:implausible"), or None. `refused` has (input position, reason) of all other packets.
@@ -133,7 +135,7 @@ def decode(values: Sequence[bytes | None]) -> Decoded:
                 reasons[len(good)] = why
             good.append(packet)
     rows = np.delete(np.arange(len(values)), [position for position, _ in refused])
-    return _to_columns(good, rows, values, reasons, refused)
+    return _to_columns(good, rows, reasons, refused)
 
 
 def _readable(values: Sequence[bytes | None]) -> list[bytes]:
@@ -232,7 +234,7 @@ def _times(texts: Sequence[str]) -> _Times:
         except _Refused as refusal:
             times.unreadable[entry] = refusal.reason
         else:
-            times.measured_at[entry] = (at - _EPOCH) // _MICROSECOND
+            times.measured_at[entry] = microseconds(at)
             times.offset_minutes[entry] = (at.utcoffset() or timedelta()) // timedelta(minutes=1)
     return times
 
@@ -248,7 +250,6 @@ def _pressures(text: str) -> tuple[float, float] | None:
 def _to_columns(
     good: list[Any],
     rows: np.ndarray,
-    values: Sequence[bytes | None],
     reasons: dict[int, list[str]],
     refused: list[tuple[int, Refusal]],
 ) -> Decoded:
@@ -285,7 +286,7 @@ def _to_columns(
         device_id=columns["device_id"],
         measured_at=times.measured_at,
         offset_minutes=times.offset_minutes,
-        record_id=_record_ids(columns["record_id"], [values[r] for r in rows.tolist()]),
+        record_id=_record_ids(columns["record_id"]),
         vitals=vitals,
         dropped=dropped,
         refused=refused,
@@ -332,8 +333,8 @@ def _where(array: pa.Array, keep: np.ndarray) -> pa.Array:
     return pc.if_else(pa.array(keep), array, pa.scalar(None, array.type))
 
 
-def _record_ids(given: Sequence[str | None], values: Sequence[bytes | None]) -> list[str]:
-    return [r if r is not None and r.isascii() else packet_hash(v or b"") for r, v in zip(given, values, strict=True)]
+def _record_ids(given: Sequence[str | None]) -> list[str]:
+    return ["" if r is None else r if r.isascii() else _in_ascii(r) for r in given]
 
 
 def _without(decoded: Decoded, refused: dict[int, Refusal]) -> Decoded:
@@ -354,6 +355,6 @@ def _without(decoded: Decoded, refused: dict[int, Refusal]) -> Decoded:
     )
 
 
-def packet_hash(value: bytes) -> str:
-    """The natural key's third part where a source gives no record id: 64 bits of the packet's BLAKE2b."""
-    return hashlib.blake2b(value, digest_size=8).hexdigest()
+def _in_ascii(record_id: str) -> str:
+    """A record id in other letters, as 64 bits of its BLAKE2b."""
+    return hashlib.blake2b(record_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

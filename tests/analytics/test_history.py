@@ -7,17 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics import history
-from analytics.history import series
+from analytics.history import sampling, series
 from ingestion.lake import append, open_readings
 from tests.analytics.readings import ALICE, NOON, reading, table
 
 HOUR = 3600
-
-
-@pytest.fixture
-def lake(tmp_path):
-    return str(tmp_path / "lake")
 
 
 def stored(lake, *rows):
@@ -76,12 +70,17 @@ samples = st.lists(
 )
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> str:
+    return str(tmp_path_factory.mktemp("empty"))
+
+
 @given(samples, st.integers(1, 40), st.integers(5001, 9000))
-def test_a_series_keeps_order_extremes_mean_and_limit(sent, points, seconds):
+def test_a_series_keeps_order_extremes_mean_and_limit(empty, sent, points, seconds):
     rows = table(reading(at, heart_rate=rate) for at, rate in sorted(sent))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history.readings, "read", lambda lake, **asked: rows)
-        found = heart_rate("a lake", seconds=seconds, points=points)
+        patch.setattr(sampling, "read", lambda lake, **asked: rows)
+        found = heart_rate(empty, seconds=seconds, points=points)
     drawn = ~np.isnan(found.values)
     assert 1 <= drawn.sum() <= points
     assert found.count == len(sent)

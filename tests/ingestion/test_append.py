@@ -1,20 +1,16 @@
 """Appending to the lake: rows and positions are one commit, and whoever was overtaken writes nothing."""
 
 import json
-from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from pyarrow.fs import FileSelector
 
 from ingestion.lake import LakeMoved, append, open_readings, position, readings_url
+from ingestion.lake.storage import to_read
 from tests.analytics.readings import reading, table
 
 TOPIC = "topic-1"
-
-
-@pytest.fixture
-def lake(tmp_path):
-    return str(tmp_path / "lake")
 
 
 def rows_of(lake: str) -> list[int]:
@@ -109,10 +105,8 @@ def test_what_retention_took_is_recorded(lake):
 
 def test_the_log_keeps_no_range_of_a_vital(lake):
     append(open_readings(lake), table([reading(0, heart_rate=171)]), topic_id=TOPIC, begin={0: 0}, end={0: 1})
-    entries = [
-        json.loads(line)
-        for path in sorted(Path(readings_url(lake), "_delta_log").glob("*.json"))
-        for line in path.read_text().splitlines()
-    ]
+    log = to_read(readings_url(lake))
+    names = sorted(file.path for file in log.get_file_info(FileSelector("_delta_log")) if file.extension == "json")
+    entries = [json.loads(line) for name in names for line in log.open_input_stream(name).read().splitlines()]
     (stats,) = [json.loads(entry["add"]["stats"]) for entry in entries if "add" in entry]
     assert stats["minValues"].keys() <= {"subject", "measured_at", "received_at"}

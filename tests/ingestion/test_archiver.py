@@ -12,11 +12,6 @@ from tests.ingestion.conftest import Broker
 pytestmark = pytest.mark.kafka
 
 
-@pytest.fixture
-def lake(tmp_path):
-    return str(tmp_path / "lake")
-
-
 def message(first: int, last: int) -> bytes:
     """The readings first..last-1 as one Arrow message."""
     rows = table(reading(number, heart_rate=60) for number in range(first, last))

@@ -91,11 +91,13 @@ def test_an_empty_bed_is_admitted_without_vitals():
     assert decoded.vitals["battery"].to_pylist() == [80]
 
 
-def test_the_record_id_is_the_sources_own_or_else_a_hash_of_the_packet():
-    one, two = packet(heart_rate=72), packet(heart_rate=73)
-    decoded = decode([packet(heart_rate=72, record_id="r-1"), one, one, two])
+def test_the_record_id_is_the_sources_own_or_empty():
+    named = [packet(heart_rate=72, record_id=name) for name in ("r-1", "čtení", "čtení", "ořez")]
+    decoded = decode([*named, packet(heart_rate=72)])
     assert decoded.record_id[0] == "r-1"
     assert decoded.record_id[1] == decoded.record_id[2] != decoded.record_id[3]
+    assert all(name.isascii() for name in decoded.record_id)
+    assert decoded.record_id[4] == ""
 
 
 @pytest.mark.parametrize("more", ["", ', "battery": "full"'], ids=["strict", "lenient"])

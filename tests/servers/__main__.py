@@ -1,7 +1,8 @@
 """`python -m tests.servers -- COMMAND…`: start what this machine has, run the command with its addresses, stop it all.
 
-The command gets TEST_KAFKA_BOOTSTRAP_SERVERS, TEST_DATABASE_URL, TEST_REDIS_URL and TEST_CHROMIUM; one that is set
-already is left alone. What is missing here is said in one line, and its tests are skipped. `.ci/install` installs it.
+The command gets TEST_KAFKA_BOOTSTRAP_SERVERS, TEST_DATABASE_URL, TEST_REDIS_URL, TEST_S3_ENDPOINT,
+TEST_GLACIER_ENDPOINT and TEST_CHROMIUM; one that is set already is left alone. What is missing here is said in one
+line, and its tests are skipped. `.ci/install` installs it.
 """
 
 import contextlib
@@ -19,12 +20,15 @@ from tests.servers.kafka import kafka
 from tests.servers.missing import Missing
 from tests.servers.postgres import postgres
 from tests.servers.redis import redis
+from tests.servers.s3 import glacier, s3
 
 Starter = Callable[[Path, contextlib.ExitStack], str]
 SERVERS: dict[str, Starter] = {
     "TEST_KAFKA_BOOTSTRAP_SERVERS": kafka,
     "TEST_DATABASE_URL": postgres,
     "TEST_REDIS_URL": redis,
+    "TEST_S3_ENDPOINT": s3,
+    "TEST_GLACIER_ENDPOINT": glacier,
     "TEST_CHROMIUM": chromium,
 }
 

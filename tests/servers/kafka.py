@@ -20,6 +20,8 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
 <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>"""
+# A broker that lives for minutes is not worth optimising: the compiler took more of two cores than all else together.
+JAVA_OPTIONS = ("-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
@@ -37,24 +39,47 @@ auto.create.topics.enable=false
 """
 
 
+class Broker:
+    """A node whose data lie in `folder`, made there; it can be stopped and started again. Raises Missing."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._java, self._classes = _java(), f"{jars()}/*"
+        port, controller = free_port(), free_port()
+        self.address = f"127.0.0.1:{port}"
+        self._config = folder / "kafka.properties"
+        self._config.write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "kafka"))
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        named = f"--cluster-id={cluster}"  # in one word: an id may begin with a hyphen
+        tool = [self._java, "-cp", self._classes, "kafka.tools.StorageTool", "format", named]
+        formatted = subprocess.run(
+            [*tool, "-c", str(self._config), "--standalone"], capture_output=True, text=True, check=False
+        )
+        if formatted.returncode:
+            raise Missing(f"Kafka's storage could not be made: {formatted.stdout[-300:]}{formatted.stderr[-300:]}")
+
+    def start(self) -> None:
+        command = [self._java, *JAVA_OPTIONS, "-cp", self._classes, "kafka.Kafka", str(self._config)]
+        self._process = run(self._stack, command, self._folder / "kafka.log")
+        wait_until(lambda: _answers(self.address), "Kafka")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+
+
 def kafka(folder: Path, stack: contextlib.ExitStack) -> str:
     """Start it; the bootstrap address. Raises Missing."""
+    broker = Broker(folder, stack)
+    broker.start()
+    return broker.address
+
+
+def _java() -> str:
     java = shutil.which("java")
     if java is None:
         raise Missing("a real Apache Kafka needs Java 17 (apt-get install openjdk-17-jre-headless)")
-    classes = f"{jars()}/*"
-    port, controller = free_port(), free_port()
-    config, data = folder / "kafka.properties", folder / "kafka"
-    config.write_text(PROPERTIES.format(port=port, controller=controller, data=data))
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    tool = [java, "-cp", classes, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config), "--standalone"]
-    formatted = subprocess.run(tool, capture_output=True, text=True, check=False)
-    if formatted.returncode:
-        raise Missing(f"Kafka's storage could not be made: {formatted.stdout[-300:]}{formatted.stderr[-300:]}")
-    run(stack, [java, "-Xmx768m", "-cp", classes, "kafka.Kafka", str(config)], folder / "kafka.log")
-    address = f"127.0.0.1:{port}"
-    wait_until(lambda: _answers(address), "Kafka")
-    return address
+    return java
 
 
 def jars() -> Path:

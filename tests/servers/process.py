@@ -6,6 +6,13 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
+
+
+class Process(Protocol):
+    pid: int
+
+    def wait(self, timeout: float | None = None, /) -> int: ...
 
 
 def run(stack: contextlib.ExitStack, command: Sequence[str], log: Path, **more: object) -> subprocess.Popen[bytes]:
@@ -14,11 +21,12 @@ def run(stack: contextlib.ExitStack, command: Sequence[str], log: Path, **more: 
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **more
         )
-    stack.callback(_stop, process)
+    stack.callback(stop_group, process)
     return process
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop_group(process: Process) -> None:
+    """Stop a process that leads a group, and all of the group; kill them if it has not stopped in 10 s."""
     for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -26,10 +26,15 @@ class Step(StrEnum):
 class Transition:
     """One change of state of one cause for one person.
 
-    `cause` is "news2", "limit:<vital>:low", "limit:<vital>:high" or "silence:<vital>". `at` is when the reading that
-    decided it was measured (for silence: when it was due). `evidence` is what a person is shown, ready for JSON:
+    `cause` is "news2", "limit:<vital>:low", "limit:<vital>:high", "silence:<vital>", "gain:weight:high",
+    "personal:<channel>:low", "personal:<channel>:high", "personal:together" or "personal:nights". `at` is when the
+    reading that decided it was measured (for silence: when it was due; for nights: the end of the last). `evidence`,
+    that of a gain like that of a limit, is what a person is shown,
+    ready for JSON:
       news2    {"rule", "scale", "score", "partial", "inputs", "unconfirmed", "values": {vital: VALUE}}
       limit    {"rule", "limit", "direction", "reason", "unconfirmed", "values": {vital: VALUE}}
+      personal {"rule", "model", "window", "days", "coverage", "values": {channel: {"value", "usual_low", "usual_high",
+               "share", "direction", "device_id"}}}
       silence  {"rule", "vital", "due_every_minutes", "last_measured_at", "device_id", "battery"}
     with VALUE = {"value", "measured_at", "device_id", "points"}; times are RFC 3339 in UTC.
     """

@@ -12,6 +12,7 @@ from ingestion.vitals import VITALS
 
 NEWS2_RULE = "NEWS2 (RCP 2017)"
 LIMIT_RULE = "Plan limit"
+PERSONAL_RULE = "Personal range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ def concerns(cause: str, evidence: Mapping[str, Any]) -> list[Concern]:
         scored = ((vital, value) for vital, value in evidence["values"].items() if value["points"])
         scale = evidence.get("scale", 1)
         return [Concern(vital, _direction(vital, value["value"], scale), value["points"]) for vital, value in scored]
+    if kind == "personal":
+        return [Concern(channel, value["direction"]) for channel, value in evidence["values"].items()]
     vital, _, direction = rest.partition(":")
     return [Concern(vital, direction)]
 
@@ -103,6 +106,54 @@ def _direction(vital: str, value: Any, scale: int) -> str:
     if vital == "spo2":
         return "low" if value <= _TARGET_TO[scale] else "high"
     return "low" if value < _NORMAL_FROM[vital] else "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Unusual:
+    """One channel of a personal episode: its value over the window, what is usual now, and its share of the alert.
+
+    `direction`, "low" or "high", is the one that counts as bad; `device_id` measured it last, empty if that is unknown.
+    """
+
+    value: float
+    low: float
+    high: float
+    share: float
+    direction: str
+    device_id: str = ""
+
+
+def of_personal(
+    *,
+    window: str,
+    days: int,
+    version: str,
+    coverage: float,
+    channels: Mapping[str, Unusual],
+    rule: str = PERSONAL_RULE,
+) -> dict[str, Any]:
+    """Evidence of the personal layer: over `window`, against what `days` days of this person have shown.
+
+    `coverage` is the share of the window that was measured and at rest; the shares of the channels sum to 1.
+    """
+    return {
+        "rule": rule,
+        "model": version,
+        "window": window,
+        "days": days,
+        "coverage": round(coverage, 2),
+        "values": {
+            vital: {
+                "value": round(unusual.value, 1),
+                "usual_low": round(unusual.low, 1),
+                "usual_high": round(unusual.high, 1),
+                "share": round(unusual.share, 2),
+                "direction": unusual.direction,
+                "device_id": unusual.device_id,
+            }
+            for vital, unusual in channels.items()
+        },
+    }
 
 
 def rfc3339(microseconds: int) -> str:

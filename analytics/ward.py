@@ -24,6 +24,8 @@ import pyarrow as pa
 from analytics import evidence
 from analytics.episodes import Level, Step, Transition
 from analytics.limits import INPUTS, levels, points
+from analytics.roster import Roster
+from analytics.rounds import rounds
 from analytics.terms import COLUMN, WATCHED, Terms
 from ingestion.vitals import CODES, VITALS
 
@@ -74,10 +76,7 @@ class Ward:
     """The people of one partition of `vitals.admitted`."""
 
     def __init__(self) -> None:
-        self.subjects: list[str] = []
-        self.devices: list[str] = [""]
-        self._place: dict[str, int] = {}
-        self._device: dict[str, int] = {"": 0}
+        self._people, self._devices = Roster(), Roster([""])
         self._state = {name: np.empty((0, n), kind) for name, (n, kind, _) in _STATE.items()}
         self._clock = np.empty(0, np.int64)
         self._open = np.empty((0, len(CAUSES)), np.int8)
@@ -88,7 +87,7 @@ class Ward:
 
     def terms_are(self, terms: Terms) -> None:
         self._terms = terms
-        self._first = np.array([terms.first(s) for s in self.subjects], np.int64)
+        self._first = np.array([terms.first(s) for s in self._people.names], np.int64)
 
     def open_episodes_are(self, episodes: Iterable[tuple[str, str, int]]) -> None:
         """(subject, cause, level) of every open episode, as the database has it; others' causes are left out."""
@@ -107,7 +106,7 @@ class Ward:
         """
         batch = self._batch(readings)
         steps: list[tuple[int, Transition]] = []
-        for rows in _rounds(batch.person):
+        for rows in rounds(batch.person):
             people = batch.person[rows]
             row, watched = self._terms.in_force(self._first[people], batch.received[rows])
             scored, unconfirmed = self._move(batch, rows, people, row)
@@ -227,7 +226,7 @@ class Ward:
             yield (
                 place,
                 Transition(
-                    subject=self.subjects[people[n]],
+                    subject=self._people.names[people[n]],
                     cause=CAUSES[cause],
                     step=step,
                     level=Level(int(level)),
@@ -270,7 +269,7 @@ class Ward:
         return evidence.Measured(
             value=float(state["value"][person, column]),
             measured_at=int(state["at"][person, column]),
-            device_id=self.devices[state["device"][person, column]],
+            device_id=self._devices.names[state["device"][person, column]],
             points=scored,
         )
 
@@ -281,28 +280,28 @@ class Ward:
             at = datetime.fromtimestamp(int(self._state["at"][person, column]) / SECOND, UTC)
             codes = VITALS[name].codes
             shown = codes[int(value)] if codes else value
-            yield self.subjects[person], name, shown, at, self.devices[self._state["device"][person, column]]
+            yield (
+                self._people.names[person],
+                name,
+                shown,
+                at,
+                self._devices.names[self._state["device"][person, column]],
+            )
 
     # --- people and devices get their numbers as they come ---
 
     def _places(self, subjects: list[str]) -> list[int]:
-        if new := [s for s in subjects if s not in self._place]:
-            for subject in new:
-                self._place[subject] = len(self.subjects)
-                self.subjects.append(subject)
+        if new := self._people.add(subjects):
             for name, (columns, kind, start) in _STATE.items():
                 self._state[name] = np.concatenate([self._state[name], np.full((len(new), columns), start, kind)])
             self._clock = np.concatenate([self._clock, np.full(len(new), UNKNOWN)])
             self._open = np.concatenate([self._open, np.zeros((len(new), len(CAUSES)), np.int8)])
             self._first = np.concatenate([self._first, np.array([self._terms.first(s) for s in new], np.int64)])
-        return [self._place[s] for s in subjects]
+        return self._people.numbers(subjects)
 
     def _device_numbers(self, devices: list[str]) -> list[int]:
-        for device in devices:
-            if device not in self._device:
-                self._device[device] = len(self.devices)
-                self.devices.append(device)
-        return [self._device[d] for d in devices]
+        self._devices.add(devices)
+        return self._devices.numbers(devices)
 
     # --- checkpoints ---
 
@@ -311,8 +310,8 @@ class Ward:
         sink = io.BytesIO()
         arrays: dict[str, Any] = {
             "layout": np.array(_LAYOUT),
-            "subjects": np.array(self.subjects, "U32"),
-            "devices": np.array(self.devices, "U128"),
+            "subjects": np.array(self._people.names, "U32"),
+            "devices": np.array(self._devices.names, "U128"),
             "clock": self._clock,
             **self._state,
         }
@@ -327,23 +326,10 @@ class Ward:
                 return None
             ward = cls()
             ward._places(found["subjects"].tolist())
-            ward._device_numbers(found["devices"].tolist())
+            ward._devices = Roster(found["devices"].tolist())
             ward._clock = found["clock"]
             ward._state = {name: found[name] for name in _STATE}
             return ward
 
 
 _LAYOUT = "1:" + ",".join(WATCHED)
-
-
-def _rounds(person: np.ndarray) -> Iterable[np.ndarray]:
-    """Rows in rounds: the first reading of everybody, then everybody's second; a person is in a round once at most."""
-    order = np.argsort(person, kind="stable")
-    ordered = person[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else order
-    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    by_turn = order[np.argsort(turn, kind="stable")]
-    begin = 0
-    for end in np.cumsum(np.bincount(turn)).tolist():
-        yield by_turn[begin:end]
-        begin = end

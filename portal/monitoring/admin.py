@@ -71,6 +71,7 @@ class PlanAdmin(admin.ModelAdmin):
             starts_at=plan.starts_at,
             ends_at=plan.ends_at,
             news2=plan.news2,
+            weight_gain=plan.weight_gain,
             paused_from=plan.paused_from,
             paused_to=plan.paused_to,
             pause_reason=plan.pause_reason,

@@ -20,6 +20,11 @@ CONTACTS = 4  # as many as a nurse tries before she calls for help
 class PlanForm(forms.Form):
     reason = forms.CharField(max_length=200, label="Why is this person monitored?")
     news2 = forms.ChoiceField(choices=Plan.News2.choices, label="Absolute limits")
+    weight_gain = forms.BooleanField(
+        required=False,
+        label="Weight gain",
+        help_text=Plan._meta.get_field("weight_gain").help_text,
+    )
     ends_on = forms.DateField(
         required=False, label="Ends on", widget=forms.DateInput(attrs={"type": "date"}), help_text="Empty: no end set"
     )
@@ -70,7 +75,7 @@ class PlanForm(forms.Form):
     def _initial(self) -> dict[str, Any]:
         if (plan := self._plan) is None:
             return {}
-        initial: dict[str, Any] = {"reason": plan.reason, "news2": plan.news2}
+        initial: dict[str, Any] = {"reason": plan.reason, "news2": plan.news2, "weight_gain": plan.weight_gain}
         initial["ends_on"] = None if self._ended else self._last_day(plan.ends_at)
         initial |= {f"due_{v.vital}": v.due_every_minutes for v in plan.vitals.all()}
         for limit in plan.limits.all():
@@ -121,6 +126,10 @@ class PlanForm(forms.Form):
             given = [bool(data.get(f"{part}_{number}")) for part in ("relation", "name", "phone")]
             if any(given) and not all(given):
                 self.add_error(f"name_{number}", "Give who it is, the name and the phone number, or leave all empty.")
+        if data.get("weight_gain") and not data.get("due_weight"):
+            self.add_error(
+                "weight_gain", "Weight gain can only be seen if weight is measured: say how often it is due."
+            )
         if not any(data.get(f"due_{name}") for name, _ in WATCHABLE):
             raise ValidationError("Choose at least one vital, with the minutes between its readings.")
         if not any(data.get(f"answers_{c.pk}") for c in self._team):
@@ -135,6 +144,7 @@ class PlanForm(forms.Form):
             starts_at=plan.starts_at if plan else self._now,
             ends_at=self._end_of(data["ends_on"]),
             news2=data["news2"],
+            weight_gain=data["weight_gain"],
             paused_from=plan.paused_from if plan else None,
             paused_to=plan.paused_to if plan else None,
             pause_reason=plan.pause_reason if plan else "",

@@ -33,6 +33,11 @@ class Plan(models.Model):
     version = models.PositiveIntegerField()
     reason = models.CharField(max_length=200, help_text="Why this person is monitored")
     news2 = models.CharField(max_length=10, choices=News2, default=News2.SCALE_1)
+    weight_gain = models.BooleanField(
+        "weight gain",
+        default=False,
+        help_text="Tell of more than 2 kg gained within 3 days, a sign of fluid in heart failure (ESC 2021)",
+    )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     paused_from = models.DateTimeField(null=True, blank=True)

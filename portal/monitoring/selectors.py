@@ -1,5 +1,6 @@
 """Plans as they are in force."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from portal.monitoring.models import Plan
@@ -18,7 +19,7 @@ def plans_active(now: datetime) -> list[Plan]:
     return [plan for plan in plans if plan.is_active(now)]
 
 
-def plans_of(patients: list[Patient], now: datetime) -> dict[int, Plan]:
+def plans_of(patients: Collection[Patient], now: datetime) -> dict[int, Plan]:
     """The version in force by the patient's primary key, in a fixed number of queries."""
     plans = Plan.objects.in_force(now).filter(patient__in=[p.pk for p in patients])
     return {plan.patient_id: plan for plan in plans.prefetch_related("vitals", "limits")}

@@ -45,6 +45,7 @@ class Draft:
     starts_at: datetime
     ends_at: datetime | None = None
     news2: str = Plan.News2.SCALE_1
+    weight_gain: bool = False
     paused_from: datetime | None = None
     paused_to: datetime | None = None
     pause_reason: str = ""
@@ -74,6 +75,7 @@ def plan_write(*, patient: Patient, draft: Draft, author: "User", now: datetime)
             version=before.version + 1 if before else 1,
             reason=draft.reason,
             news2=draft.news2,
+            weight_gain=draft.weight_gain,
             starts_at=draft.starts_at,
             ends_at=draft.ends_at,
             paused_from=draft.paused_from,
@@ -135,6 +137,7 @@ def draft_of(plan: Plan) -> Draft:
         starts_at=plan.starts_at,
         ends_at=plan.ends_at,
         news2=plan.news2,
+        weight_gain=plan.weight_gain,
         paused_from=plan.paused_from,
         paused_to=plan.paused_to,
         pause_reason=plan.pause_reason,

@@ -6,6 +6,7 @@ Safe by default: without DEBUG, a missing or default secret stops the start with
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -35,6 +36,7 @@ KAFKA_TRANSACTIONS = env.bool("KAFKA_TRANSACTIONS", default=True)
 # Fixed when the topic is made: more partitions later would split people over two readers.
 ADMITTED_PARTITIONS = env.int("ADMITTED_PARTITIONS", default=6)
 READINGS_PARTITIONS = env.int("READINGS_PARTITIONS", default=6)
+MODELS_URL = env.str("MODELS_URL", default=str(VAR_DIR / "models"))
 LAKE_URL = env.str("LAKE_URL", default=str(VAR_DIR / "lake"))
 
 INSTALLED_APPS = [
@@ -46,6 +48,10 @@ INSTALLED_APPS = [
     "portal.alerts",
     "portal.charts",
     "portal.pipeline",
+    "portal.personal",
+    "portal.operations",
+    "portal.archive",
+    "portal.rights",
     "portal.watchdog",
     "portal.embedded",
     "allauth",
@@ -141,11 +147,26 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "care"
 CELERY_TASK_ROUTES = {
-    "portal.pipeline.tasks.archive_share": {"queue": "lake"},
-    "portal.monitoring.tasks.preview_make": {"queue": "lake"},
+    **{
+        name: {"queue": "lake"}
+        for name in (
+            *(f"portal.monitoring.tasks.{task}" for task in ("preview_make", "weigh", "weigh_share")),
+            *(
+                f"portal.pipeline.tasks.{task}"
+                for task in ("archive_share", "tidy_lake", "seal_due", "seal_day", "keep_lake")
+            ),
+        )
+    },
+    **{f"portal.{app}.tasks.*": {"queue": "lake"} for app in ("operations", "archive", "rights", "personal")},
 }
 ARCHIVE_SHARES = env.int("ARCHIVE_SHARES", default=1)
 ARCHIVE_EVERY_S = env.float("ARCHIVE_EVERY_S", default=5.0)
+TIDY_EVERY_S = env.float("TIDY_EVERY_S", default=180.0)
+SEAL_EVERY_S = env.float("SEAL_EVERY_S", default=600.0)
+KEEP_LAKE_EVERY_S = env.float("KEEP_LAKE_EVERY_S", default=21600.0)
+SUMMARIES_KEPT_DAYS = env.int("SUMMARIES_KEPT_DAYS", default=3660)  # then trends end, too
+TRAIN_AT_HOUR = env.int("TRAIN_AT_HOUR", default=2)  # UTC
+TRAINING_SHARES = env.int("TRAINING_SHARES", default=1)  # training tasks for each partition of `vitals.admitted`
 # An entry that could not run in time expires: the next one does its work.
 CELERY_BEAT_SCHEDULE = {
     **{
@@ -157,11 +178,56 @@ CELERY_BEAT_SCHEDULE = {
         }
         for share in range(ARCHIVE_SHARES)
     },
+    **{
+        name: {"task": f"portal.pipeline.tasks.{name}", "schedule": every, "options": {"expires": every}}
+        for name, every in (("tidy_lake", TIDY_EVERY_S), ("seal_due", SEAL_EVERY_S), ("keep_lake", KEEP_LAKE_EVERY_S))
+    },
+    "train": {
+        "task": "portal.personal.tasks.train_all",
+        "schedule": crontab(hour=TRAIN_AT_HOUR, minute=10),
+        "options": {"expires": 3600},
+    },
+    "weights": {
+        "task": "portal.monitoring.tasks.weigh",
+        "schedule": crontab(minute=40),
+        "options": {"expires": 1800},
+    },
+    "nights": {
+        "task": "portal.personal.tasks.judge_nights",
+        "schedule": crontab(minute=20),
+        "options": {"expires": 1800},
+    },
+    "path-look": {"task": "portal.operations.tasks.path_look", "schedule": 10.0, "options": {"expires": 10.0}},
+    "consents-to-lake": {
+        "task": "portal.operations.tasks.consents_to_lake",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},
+    },
+    "archive-old": {"task": "portal.archive.tasks.archive_old", "schedule": 900.0, "options": {"expires": 900.0}},
+    "archive-restore": {"task": "portal.archive.tasks.archive_restore", "schedule": 15.0, "options": {"expires": 15.0}},
+    "erasures-advance": {
+        "task": "portal.rights.tasks.erasures_advance",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
     "deliver": {"task": "portal.alerts.tasks.deliver", "schedule": 2.0, "options": {"expires": 2.0}},
     "overdue": {"task": "portal.alerts.tasks.overdue", "schedule": 5.0, "options": {"expires": 5.0}},
     "watchdog": {"task": "portal.watchdog.tasks.watch_over", "schedule": 5.0, "options": {"expires": 5.0}},
     "silence": {"task": "portal.alerts.tasks.silence", "schedule": 15.0, "options": {"expires": 15.0}},
 }
+
+# Old quarters: the storage class on S3, how S3 brings objects back, and how long a folder lets people wait.
+ARCHIVE_STORAGE_CLASS = env.str("ARCHIVE_STORAGE_CLASS", default="GLACIER")
+ARCHIVE_TIER = env.str("ARCHIVE_TIER", default="Bulk")
+ARCHIVE_FOLDER_WAIT_S = env.float("ARCHIVE_FOLDER_WAIT_S", default=60.0)
+
+# Where `lake_sql --athena` runs; an empty output leaves the place of results to the workgroup.
+ATHENA_DATABASE = env.str("ATHENA_DATABASE", default="wellrange")
+ATHENA_WORKGROUP = env.str("ATHENA_WORKGROUP", default="wellrange")
+ATHENA_OUTPUT = env.str("ATHENA_OUTPUT", default="")
+
+# What a scraper of /metrics must send as a bearer token; without one, only this machine may read it.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # --- people and signing in ---
 AUTH_USER_MODEL = "accounts.User"

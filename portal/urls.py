@@ -20,4 +20,7 @@ urlpatterns = [
     path("", include("portal.charts.urls")),
     path("", include("portal.consent.urls")),
     path("", include("portal.monitoring.urls")),
+    path("", include("portal.personal.urls")),
+    path("", include("portal.operations.urls")),
+    path("", include("portal.archive.urls")),
 ]

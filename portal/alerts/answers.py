@@ -12,7 +12,7 @@ from portal.alerts.events import changed, event_add, messages_stop, state_set
 from portal.alerts.live import announce_after_commit
 from portal.alerts.models import Alert, AlertEvent, Response, Snooze
 from portal.alerts.selectors import NOT_CLOSED
-from portal.alerts.snoozes import covered_until, longest
+from portal.alerts.snoozes import covered_until, longest, snoozes_in_force
 
 
 class AlertConflict(Exception):
@@ -88,7 +88,9 @@ def alert_snooze(*, user: User, alert: Alert, until: datetime, reason: str, now:
             )
             for concern in concerns(alert.episode.cause, alert.episode.evidence)
         )
-        ends = covered_until(alert.episode, now)  # not before an older snooze of the same
+        patient = alert.episode.patient_id
+        in_force = snoozes_in_force([patient], now).get(patient, ())
+        ends = covered_until(alert.episode, in_force)  # not before an older snooze of the same
         state_set(alert, Alert.State.SNOOZED, now, held_by=user, until=ends)
         messages_stop(alert, "alert snoozed")
         return event_add(alert, AlertEvent.Kind.SNOOZED, now, by=user, note=reason.strip())

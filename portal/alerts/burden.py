@@ -13,7 +13,13 @@ from portal.monitoring.models import Plan
 from portal.people.models import Patient
 
 DAY = timedelta(days=1)
-RULES = {"news2": "NEWS2", "limit": "Plan limits", "silence": "No data", "personal": "Personal range"}
+RULES = {
+    "news2": "NEWS2",
+    "limit": "Plan limits",
+    "gain": "Weight gain",
+    "silence": "No data",
+    "personal": "Personal range",
+}
 
 
 @dataclass(frozen=True, slots=True)

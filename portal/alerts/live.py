@@ -23,12 +23,19 @@ def announce(organisation_ids: Iterable[int]) -> None:
 
     Without Redis the hint is lost and nothing else: what was decided stands, and the sockets look by themselves.
     """
-    send = async_to_sync(get_channel_layer().group_send)
+    groups = [group_name(organisation_id) for organisation_id in set(organisation_ids)]
     try:
-        for organisation_id in set(organisation_ids):
-            send(group_name(organisation_id), {"type": "changed"})
+        if groups:
+            async_to_sync(_wake)(groups)
     except (redis.RedisError, OSError) as error:
         log.warning("open pages get no hint (%s): they look every %g s", type(error).__name__, POLL_S)
+
+
+async def _wake(groups: Iterable[str]) -> None:
+    """In one event loop, since each connects to Redis anew."""
+    layer = get_channel_layer()
+    for group in groups:
+        await layer.group_send(group, {"type": "changed"})
 
 
 def announce_after_commit(organisation_id: int) -> None:

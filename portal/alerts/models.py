@@ -20,7 +20,8 @@ class Level(models.IntegerChoices):
 class Episode(models.Model):
     """A stretch of time in which one cause held for one person. The worse level of it is kept.
 
-    `cause` is "news2", "limit:<vital>:low", "limit:<vital>:high" or "silence:<vital>".
+    `cause` is "news2", "limit:<vital>:low", "limit:<vital>:high", "silence:<vital>", "gain:weight:high", or one of
+    `analytics.personal.CAUSES` or "personal:nights".
     """
 
     patient = models.ForeignKey("people.Patient", on_delete=models.CASCADE, related_name="episodes")

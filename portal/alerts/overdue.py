@@ -11,9 +11,8 @@ from django.db import transaction
 from portal.alerts.due import Happens
 from portal.alerts.events import chain_now, changed, event_add, messages_stop, next_step, state_set, tell
 from portal.alerts.models import Alert, AlertEvent
-from portal.alerts.recipients import responders_of
+from portal.alerts.recipients import Care
 from portal.alerts.services import alert_close_itself
-from portal.monitoring.models import Plan
 from portal.pipeline.process import crash_point
 
 AT_ONCE = 200
@@ -52,7 +51,7 @@ def _take(pk: int, now: datetime) -> int | None:
                 messages_stop(alert, "open again")
                 event = event_add(alert, kind, now)
                 state_set(alert, Alert.State.OPEN, now)
-                tell(event, responders_of(patient, Plan.objects.in_force(now).filter(patient=patient).first()), now)
+                tell(event, Care([patient], now).responders_of(patient), now)
             case Happens.CLOSE:
                 event = alert_close_itself(alert, "Closed by itself: acknowledged, and back in range for a day.", now)
         changed(patient, event, now)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, QuerySet, Value, When
 
-from portal.alerts.models import Alert
+from portal.alerts.models import Alert, Episode
 from portal.people.models import Change, Patient
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ def open_alerts_of(patients: Iterable[Patient]) -> dict[int, list[Alert]]:
     for alert in alerts.select_related("episode__patient").order_by("-episode__level", "-raised_at"):
         found.setdefault(alert.episode.patient_id, []).append(alert)
     return found
+
+
+def with_open_episode(patients: Iterable[Patient], cause: str) -> set[int]:
+    """The primary keys of those about whom an episode of this cause is open."""
+    episodes = Episode.objects.filter(cause=cause, ended_at__isnull=True, patient__in=[p.pk for p in patients])
+    return set(episodes.values_list("patient_id", flat=True))
 
 
 @dataclass(frozen=True, slots=True)

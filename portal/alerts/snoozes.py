@@ -14,21 +14,28 @@ def longest(level: int) -> timedelta:
     return LONGEST_RED if level >= Level.HIGH else LONGEST
 
 
-def covered_until(episode: Episode, now: datetime) -> datetime | None:
-    """Until when the snoozes in force at `now` hide an episode like this, None if they do not.
+def snoozes_in_force(patients: Iterable[int], now: datetime) -> dict[int, list[Snooze]]:
+    """The snoozes in force at `now`, by the patient's primary key, each with the alert it was set on."""
+    found: dict[int, list[Snooze]] = {}
+    rows = Snooze.objects.filter(patient__in=patients, at__lte=now, until__gt=now)
+    for snooze in rows.select_related("alert__episode"):
+        found.setdefault(snooze.patient_id, []).append(snooze)
+    return found
+
+
+def covered_until(episode: Episode, in_force: Iterable[Snooze]) -> datetime | None:
+    """Until when these snoozes of its patient hide an episode like this, None if they do not.
 
     Everything it is about must be snoozed: each vital in its direction, up to its level and its points. A vital that
     was not snoozed, the other direction, a higher level or more points are a worse state, which nothing hides.
     """
-    about = concerns(episode.cause, episode.evidence)
-    in_force = Snooze.objects.filter(
-        patient=episode.patient_id,
-        alert__episode__cause=episode.cause,  # a plan's own limit is not NEWS2: whoever set it wants to hear of it
-        level__gte=episode.level,
-        at__lte=now,
-        until__gt=now,
-    )
-    ends = [_until(concern, in_force) for concern in about]
+    alike = [
+        snooze
+        for snooze in in_force
+        # A plan's own limit is not NEWS2: whoever set it wants to hear of it.
+        if snooze.alert.episode.cause == episode.cause and snooze.level >= episode.level
+    ]
+    ends = [_until(concern, alike) for concern in concerns(episode.cause, episode.evidence)]
     if not ends or None in ends:
         return None
     return min(end for end in ends if end is not None)

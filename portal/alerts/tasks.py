@@ -3,13 +3,12 @@
 from typing import Any
 
 from celery import shared_task
-from django.db import transaction
 from django.utils import timezone
 
 from portal.alerts.live import announce
 from portal.alerts.mail import messages_deliver
 from portal.alerts.overdue import alerts_overdue
-from portal.alerts.services import transitions_apply
+from portal.alerts.services import transitions_take
 from portal.alerts.silence import silent_transitions
 
 
@@ -27,7 +26,4 @@ def overdue(**_: Any) -> None:
 @shared_task
 def silence(**_: Any) -> None:
     now = timezone.now()
-    if transitions := silent_transitions(now):
-        with transaction.atomic():
-            organisations = transitions_apply(transitions, now=now)
-        announce(organisations)
+    transitions_take(silent_transitions(now), now=now)

@@ -19,7 +19,7 @@ from portal.alerts.forms import HandOverForm, QuietHoursForm, ResponseForm, Snoo
 from portal.alerts.handover import hand_overs_of, shift_hand_over, shift_take_back
 from portal.alerts.models import Alert
 from portal.alerts.selectors import NOT_CLOSED, URGENT_FIRST, alert_for, alerts_for, cursor_of
-from portal.alerts.wording import cause_label, value_text
+from portal.alerts.wording import cause_label, usual_text, value_text
 from portal.consent.models import Purpose
 from portal.consent.selectors import consenting, has_consent
 from portal.monitoring.selectors import plan_of
@@ -149,6 +149,7 @@ def _page(
 ) -> HttpResponse:
     evidence, cursor = found.episode.evidence, cursor_of(request.user)
     plan = plan_of(found.episode.patient, timezone.now())
+    personal = found.episode.cause.startswith("personal:")
     context = {
         "alert": found,
         "episode": found.episode,
@@ -163,6 +164,18 @@ def _page(
                 "points": value["points"],
             }
             for vital, value in evidence.get("values", {}).items()
+            if not personal
+        ],
+        "unusual": [
+            {
+                "label": VITALS[vital].label,
+                "text": value_text(vital, value["value"]),
+                "usual": usual_text(vital, value),
+                "share": value["share"],
+                "device": value["device_id"],
+            }
+            for vital, value in sorted(evidence.get("values", {}).items(), key=lambda v: -v[1].get("share", 0))
+            if personal
         ],
         "events": found.events.select_related("by"),
         "contacts": plan.contacts.all() if plan else [],

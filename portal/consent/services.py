@@ -21,13 +21,16 @@ def consent_record(*, patient: Patient, purpose: Purpose, given: bool, by: "User
     """Add an entry to the ledger; it is in force at once, and at the door within seconds.
 
     To say again what is in force on the same text adds nothing. Withdrawing consent to care ends the open episodes,
-    and the team is told of each alert that is not closed: nobody can see any more what becomes of it.
+    and the team is told of each alert that is not closed: nobody can see any more what becomes of it. Withdrawing
+    consent to a personal model ends the open episodes of that model, and the model is deleted.
 
     Only the person may decide, or a superuser who records a decision made on paper; anybody else is refused with
     PermissionDenied.
     """
     if patient.user_id != by.pk and not by.is_superuser:
         raise PermissionDenied("Only the person may give or withdraw consent.")
+    from portal.personal.tasks import model_forget
+
     with transaction.atomic():
         Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)  # two decisions wait for each other
         newest = ConsentEntry.objects.filter(patient=patient, purpose=purpose).first()
@@ -39,6 +42,10 @@ def consent_record(*, patient: Patient, purpose: Purpose, given: bool, by: "User
                 episodes_unwatch(patient=patient, why="Consent to care was withdrawn", now=now, tell_team=True)
             # The watcher follows plans: whom it may watch has changed, and it reads plans and episodes anew.
             _change(patient, Change.Kind.PLAN, f"consent {what}", now)
+        if purpose == Purpose.PERSONAL_MODEL and not given:
+            why = "Consent to a personal model was withdrawn"
+            episodes_unwatch(patient=patient, why=why, now=now, cause="personal:")
+            model_forget.delay_on_commit(subject=patient.subject)
         # The entry carries the change's sequence, so here the change comes before the last statement.
         change = _change(patient, Change.Kind.CONSENT, what, now)
         entry = ConsentEntry.objects.create(

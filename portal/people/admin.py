@@ -3,7 +3,8 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
@@ -11,6 +12,7 @@ from django.utils import timezone
 from portal.alerts.admin import EscalationStepInline
 from portal.people.models import CareTeam, Change, Organisation, Patient
 from portal.people.services import change_record
+from portal.personal.tasks import train_one_person
 
 
 @admin.register(Organisation)
@@ -43,6 +45,7 @@ class PatientAdmin(admin.ModelAdmin):
     list_filter = ("care_team",)
     search_fields = ("name",)
     readonly_fields = ("subject",)
+    actions = ["train_people"]
 
     def save_model(self, request: HttpRequest, obj: Patient, form: ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -53,6 +56,12 @@ class PatientAdmin(admin.ModelAdmin):
             what="changed" if change else "added",
             now=timezone.now(),
         )
+
+    @admin.action(description="Train the personal models of these people now")
+    def train_people(self, request: HttpRequest, queryset: QuerySet[Patient]) -> None:
+        for patient in queryset:
+            train_one_person.delay(patient=patient.pk, by=request.user.pk)
+        messages.success(request, "Training has started: see the training runs.")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a person is erased everywhere or nowhere

@@ -87,6 +87,7 @@ class Change(models.Model):
         PATIENT = "patient"
         PLAN = "plan"
         ALERT = "alert"
+        MODEL = "model"  # personal models, and the context that holds their alerts back
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE)
     sequence = models.PositiveBigIntegerField()

@@ -18,11 +18,13 @@ from portal.accounts.models import User
 from portal.alerts.handover import hand_overs_of
 from portal.alerts.selectors import alerts_for, cursor_of
 from portal.alerts.wording import plain_label
+from portal.archive.selectors import archived_text
 from portal.charts.periods import CHOICES, BadPeriod, period_of
 from portal.charts.tables import tables_of
 from portal.monitoring.selectors import plan_of
 from portal.people.models import Patient
 from portal.people.selectors import BOARD_VITALS, Bedside, bedsides, board_of
+from portal.personal.selectors import own_range
 from portal.pipeline.latest import monitoring_delayed, progress_read
 from portal.watchdog.services import unproven_since
 
@@ -108,6 +110,7 @@ def _record(request: HttpRequest, found: Patient, template: str) -> HttpResponse
         return render(request, f"people/_now_{template}", context)
     context |= {
         "plan": plan_of(found, now),
+        "own_range": own_range(found, now),
         "devices": found.assignments.filter(ended_at__isnull=True).select_related("device"),
         "past_alerts": alerts_for(user, ["closed"]).filter(episode__patient=found)[:10],
         **_history(request, found, user, bedside.consented, now),
@@ -131,6 +134,8 @@ def _history(request: HttpRequest, found: Patient, user: User, consented: bool, 
         context["period"] = period_of(request.GET, now=now, zone=ZoneInfo(user.time_zone))
     except BadPeriod as error:
         return context | {"problem": str(error)}
+    if consented:
+        context["archived"] = archived_text(found, context["period"].start, context["period"].end)
     if context["as_table"] and consented:
         tables = tables_of(found, vitals, context["period"])
         context["tables"] = [(labels[v], table) for v, table in zip(vitals, tables, strict=True)]

@@ -9,6 +9,7 @@ from django.db import Error, close_old_connections
 from django.db.models import Max
 
 from ingestion.door import FOREVER, Belonging, Directory, Person, directory
+from ingestion.instants import microseconds
 from portal.consent.models import ConsentEntry, Purpose
 from portal.devices.models import Assignment, Device
 from portal.people.following import Follower
@@ -80,9 +81,5 @@ def _persons() -> Iterable[Person]:
 def _belongings() -> Iterable[Belonging]:
     rows = Assignment.objects.values_list("device__device_id", "patient__subject", "started_at", "ended_at")
     for device_id, subject, started_at, ended_at in rows.iterator():
-        end = FOREVER if ended_at is None else _microseconds(ended_at)
-        yield Belonging(device_id, subject, _microseconds(started_at), end)
-
-
-def _microseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1_000_000)
+        end = FOREVER if ended_at is None else microseconds(ended_at)
+        yield Belonging(device_id, subject, microseconds(started_at), end)

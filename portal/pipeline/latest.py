@@ -15,6 +15,7 @@ import pyarrow as pa
 import redis
 from django.conf import settings
 
+from ingestion.instants import microseconds
 from ingestion.vitals import VITALS
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def latest_write(values: Iterable[tuple[str, str, Latest]]) -> None:
     arguments: list[str | int] = []
     for subject, vital, latest in values:
         number = keys.setdefault(f"latest:{subject}", len(keys) + 1)
-        arguments += [number, vital, f"{_microseconds(latest.measured_at)}|{_text(latest.value)}|{latest.device_id}"]
+        arguments += [number, vital, f"{microseconds(latest.measured_at)}|{_text(latest.value)}|{latest.device_id}"]
     if arguments:
         connection().eval(_FORWARD_ONLY, len(keys), *keys, *arguments)
 
@@ -135,10 +136,6 @@ def latest_since(now: datetime) -> datetime:
     client = connection()
     client.set("latest:since", now.timestamp(), nx=True)
     return datetime.fromtimestamp(float(client.get("latest:since")), UTC)
-
-
-def _microseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1_000_000)
 
 
 def _text(value: float | str | bool) -> str:

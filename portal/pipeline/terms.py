@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from analytics.terms import ALWAYS, NEVER, Limit, Term, Terms
+from ingestion.instants import microseconds
 from portal.monitoring.models import Plan
 from portal.people.following import Follower
 from portal.people.models import Change
@@ -57,4 +58,4 @@ def _terms_of(plan: Plan) -> Iterator[Term]:
 
 
 def _microseconds(at: datetime | None, otherwise: int) -> int:
-    return otherwise if at is None else int(at.timestamp() * 1_000_000)
+    return otherwise if at is None else microseconds(at)

@@ -16,6 +16,8 @@ from portal.alerts.services import transitions_apply
 from portal.consent.models import ConsentEntry
 from portal.monitoring.models import Plan
 from portal.people.models import Organisation, Patient
+from portal.personal.context import tag_add
+from portal.personal.models import Activation, KeptBack, ModelVersion, TrainingRun
 from portal.watchdog.models import Probe
 from tests.portal.conftest import NOW, colleague, hypoxia, make_cast
 
@@ -37,6 +39,13 @@ def lived_in(cast):
     alert_close(user=cast.bob, alert=alert, response=Responded("Oxygen refilled"), now=NOW)
     shift_hand_over(giver=cast.bob, taker=beth, note="", now=NOW)
     Probe.objects.create(patient=cast.patient, began_at=NOW)
+    version = ModelVersion.objects.create(
+        name="v1", share=0, state="in_force", made_at=NOW, data_from=NOW, data_to=NOW, people=1
+    )
+    Activation.objects.create(version=version, share=0, since=NOW, why="first")
+    TrainingRun.objects.create(share=0, started_at=NOW)
+    tag_add(patient=cast.patient, kind="ill", since=NOW, until=NOW + timedelta(days=1), note="", by=cast.alice, now=NOW)
+    KeptBack.objects.create(patient=cast.patient, cause="personal:nights", at=NOW, tag="ill")
     return cast
 
 

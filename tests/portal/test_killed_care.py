@@ -1,39 +1,25 @@
 """The care tasks killed (SIGKILL) at every step: nothing lost, nothing taken twice, nothing after an answer."""
 
-import os
-import signal
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
 from aiosmtpd.controller import Controller
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from portal.alerts.answers import alert_acknowledge
 from portal.alerts.mail import LEASE, messages_deliver
 from portal.alerts.models import Alert, Message
 from portal.alerts.overdue import alerts_overdue
 from portal.alerts.services import transitions_apply
+from tests.nursery import KILLED
 from tests.portal.conftest import NOW, hypoxia, make_cast
 from tests.servers.missing import free_port
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 MINUTE = timedelta(minutes=1)
 
-CHILD = """
-import sys
-from datetime import datetime
-import django
-django.setup()
-from django.conf import settings
-settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", int(sys.argv[3])
-from portal.alerts.mail import messages_deliver
-from portal.alerts.overdue import alerts_overdue
-{"overdue": alerts_overdue, "mail": messages_deliver}[sys.argv[1]](datetime.fromisoformat(sys.argv[2]))
-"""
+TASKS = {"overdue": "portal.alerts.overdue.alerts_overdue", "mail": "portal.alerts.mail.messages_deliver"}
 
 
 class Inbox:
@@ -60,19 +46,15 @@ def inbox(settings):
     server.stop()
 
 
-def killed(task, place, now):
-    """Run a task in a process of its own that kills itself at this place."""
-    database = connection.settings_dict
-    url = f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
-    env = os.environ | {
-        "TEST_DATABASE_URL": url,
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "WELLRANGE_CRASH_AT": place,
-    }
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD, task, now.isoformat(), str(settings.EMAIL_PORT)], env=env, check=False
-    )
-    return child.returncode == -signal.SIGKILL
+@pytest.fixture
+def killed(nursery, inbox):
+    """Runs a task in a process of its own that kills itself at a place; whether it did."""
+
+    def run(task, place, now):
+        mail = {name: getattr(settings, name) for name in ("EMAIL_BACKEND", "EMAIL_HOST", "EMAIL_PORT")}
+        return nursery.run(TASKS[task], now, crash_at=place, **mail) == KILLED
+
+    return run
 
 
 def raised():
@@ -83,7 +65,7 @@ def raised():
 
 
 @pytest.mark.parametrize(("place", "left_to_do"), [("overdue_before_commit", 1), ("overdue_after_commit", 0)])
-def test_an_escalation_is_taken_once(inbox, place, left_to_do):
+def test_an_escalation_is_taken_once(killed, place, left_to_do):
     _, alert = raised()
     then = NOW + 15 * MINUTE
     assert killed("overdue", place, then)
@@ -94,7 +76,7 @@ def test_an_escalation_is_taken_once(inbox, place, left_to_do):
 
 
 @pytest.mark.parametrize(("place", "copies"), [("mail_after_lease", 1), ("mail_after_send", 2)])
-def test_a_mail_is_never_lost_and_its_repeat_has_the_same_id(inbox, place, copies):
+def test_a_mail_is_never_lost_and_its_repeat_has_the_same_id(killed, inbox, place, copies):
     raised()
     assert killed("mail", place, NOW)
     assert messages_deliver(NOW) == 0  # the dead one still holds it
@@ -103,7 +85,7 @@ def test_a_mail_is_never_lost_and_its_repeat_has_the_same_id(inbox, place, copie
     assert len({identity for _, identity in inbox.received}) == 1
 
 
-def test_after_an_answer_nothing_goes_out_whoever_was_killed_before(inbox):
+def test_after_an_answer_nothing_goes_out_whoever_was_killed_before(killed, inbox):
     cast, alert = raised()
     assert killed("overdue", "overdue_after_commit", NOW + 15 * MINUTE)
     assert killed("mail", "mail_after_lease", NOW + 15 * MINUTE)

@@ -12,7 +12,7 @@ from analytics.terms import Term, Terms
 from analytics.ward import Ward
 from ingestion.lake import READING_SCHEMA
 from ingestion.vitals import VITALS
-from portal.pipeline.checkpoint import checkpoint_read, checkpoint_write
+from portal.pipeline.checkpoint import checkpoint_read, checkpoints_write
 from portal.pipeline.latest import (
     DELAYED_AFTER,
     Latest,
@@ -117,14 +117,15 @@ def test_an_older_checkpoint_never_replaces_a_newer_one(written):
     for offset, people in written:
         ward = Ward()
         ward.take(table([reading(n, f"{n:032x}", heart_rate=70.0) for n in range(people)]))
-        checkpoint_write("topic", 0, offset, ward)
+        checkpoints_write("topic", {0: (offset, ward), 2: (3, Ward())})
     last = max(offset for offset, _ in written)
     offset, ward = checkpoint_read("topic", 0)
-    assert (offset, len(ward.subjects)) == (last, [people for o, people in written if o == last][-1])
+    held = {subject for subject, *_ in ward.latest()}
+    assert (offset, len(held)) == (last, [people for o, people in written if o == last][-1])
 
 
 def test_a_checkpoint_is_of_one_partition_of_one_incarnation_of_the_topic():
-    checkpoint_write("topic", 1, 7, Ward())
+    checkpoints_write("topic", {1: (7, Ward())})
     assert checkpoint_read("topic", 1)[0] == 7
     assert checkpoint_read("topic", 0) is None
     assert checkpoint_read("made anew", 1) is None
@@ -136,7 +137,7 @@ def test_a_checkpoint_goes_on_where_the_windows_were():
     ward = Ward()
     ward.terms_are(terms)
     assert ward.take(table(readings[:2])) == []
-    checkpoint_write("topic", 0, 2, ward)
+    checkpoints_write("topic", {0: (2, ward)})
     _, again = checkpoint_read("topic", 0)
     again.terms_are(terms)
     assert [t.step for t in again.take(table(readings[2:]))] == ["opened"]

@@ -221,7 +221,7 @@ levels = st.sampled_from([Level.SILENT, Level.LOW_MEDIUM, Level.MEDIUM, Level.HI
 
 
 class Snoozes(TestCase):
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(causes, levels, causes, levels, st.integers(1, 1600))
     def test_a_snooze_hides_the_same_up_to_its_level_and_its_end_and_nothing_else(
         self, cause, level, again, later_level, minutes

@@ -41,7 +41,10 @@ def looks(monkeypatch):
 def layer_at(url):
     before = channel_layers.set("default", RedisChannelLayer(hosts=[url]))
     yield
-    channel_layers.set("default", before)
+    if before is None:  # nobody had asked for it before
+        del channel_layers.backends["default"]
+    else:
+        channel_layers.set("default", before)
 
 
 @pytest.fixture(autouse=True)

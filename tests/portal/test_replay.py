@@ -49,7 +49,7 @@ def state():
 
 
 class Replays(TestCase):
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
     @given(histories(), st.data())
     def test_a_history_said_again_from_anywhere_leaves_the_same_state(self, steps, data):
         patient = make_cast().patient

@@ -3,25 +3,30 @@
 `tests.faults.test_watchers` has the same on whole processes.
 """
 
+import os
 import time
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pyarrow as pa
 import pytest
 import redis
+from asgiref.sync import sync_to_async
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 import ingestion.ends
 import portal.pipeline.checkpoint
 import portal.pipeline.latest
 import portal.pipeline.watch
+import portal.settings
 from ingestion.door import partition_of
 from ingestion.kafka import ADMITTED, to_messages
 from ingestion.lake import READING_SCHEMA
+from portal.alerts import consumers
 from portal.alerts.models import Alert
 from portal.monitoring.services import plan_pause
 from portal.pipeline.latest import progress_read, progress_write
@@ -29,6 +34,7 @@ from portal.pipeline.models import WatchPosition
 from portal.pipeline.watch import OwnerChanged, TopicMadeAnew, Watch
 from tests.faults.watch_service import topics_make_anew
 from tests.portal.conftest import make_cast
+from tests.portal.test_live import FOREVER_S, layer_at, make_page, members, said, until
 
 pytestmark = [
     pytest.mark.kafka,
@@ -144,6 +150,17 @@ def test_an_error_while_deciding_leaves_the_decision_to_the_next_watcher(cast, w
     assert decided(cast.patient) == 2
 
 
+async def test_an_open_page_hears_of_an_alert_by_the_hint_alone(cast, watch, empty_redis, monkeypatch):
+    """Its own look, which comes too late for the promised second, is put off."""
+    monkeypatch.setattr(consumers, "POLL_S", FOREVER_S)
+    with layer_at(settings.REDIS_URL):
+        async with await make_page(cast, "bob") as bob:
+            await until(lambda: members(empty_redis, cast) == 1)
+            await sync_to_async(send)(cast.patient, *readings(cast.patient, 60, 10))
+            await sync_to_async(run)(watch(), Alert.objects.exists)
+            assert said(await bob.hear(1)) == [("alert", "opened", cast.patient.pk)]
+
+
 def test_whoever_lost_a_partition_decides_nothing_and_ends(cast, watch):
     first = watch()
     send(cast.patient, *readings(cast.patient, 60))
@@ -245,11 +262,11 @@ def test_an_alert_that_the_database_does_not_take_is_raised_with_the_next_readin
     run(watcher, Alert.objects.exists)
 
 
-def test_the_locks_of_a_process_that_froze_inside_a_transaction_are_not_held_for_ever(db):
+def test_the_locks_of_a_process_that_froze_inside_a_transaction_are_not_held_for_ever():
     """`python -m tests.faults.watchers` freezes a watcher there: nobody else could take its partitions over."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW idle_in_transaction_session_timeout")
-        assert cursor.fetchone() == ("10s",)
+    options = portal.settings.DATABASES["default"]["OPTIONS"]["options"]
+    with psycopg.connect(os.environ["TEST_DATABASE_URL"], options=options) as session:
+        assert session.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("10s",)
 
 
 def test_a_topic_made_anew_is_watched_from_its_beginning(cast, watch, monkeypatch):

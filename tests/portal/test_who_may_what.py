@@ -44,7 +44,16 @@ POST alerts/<int:pk>/answer/                 in  409 404 on  404 404
 GET  shift/                                  in  403 403 200 200 403
 POST shift/                                  in  403 403 on  on  403
 GET  burden/                                 in  403 403 200 200 403
+GET  patients/<int:pk>/archive/              in  200 404 200 404 404
+POST patients/<int:pk>/archive/              in  400 404 400 404 404
+GET  archive/<int:pk>/readings.csv           in  404 404 404 404 404
+GET  operations/                             in  403 403 403 403 200
+GET  operations/refused/                     in  403 403 403 403 200
+GET  metrics                                 200 200 200 200 200 200
 GET  patients/<int:pk>/plan/preview/<int:preview>/ in 403 404 200 404 404
+GET  patients/<int:pk>/context/              in  200 404 200 404 404
+POST patients/<int:pk>/context/              in  on  404 on  404 404
+GET  shadow/                                 in  403 403 200 200 403
 GET  consent/                                in  200 200 404 404 404
 POST consent/                                in  on  on  404 404 404
 GET  accounts/login/                         200 on  on  on  on  on
@@ -67,7 +76,9 @@ GET  accounts/login/code/confirm/            in  on  on  on  on  on
 """
 FORMS = {
     "patients/<int:pk>/plan/": {"action": "pause", "reason": "in hospital"},
+    "patients/<int:pk>/archive/": {"first": "2025-03-01", "last": "2025-03-31"},
     "alerts/<int:pk>/answer/": {"answer": "acknowledge"},
+    "patients/<int:pk>/context/": {"action": "add", "kind": "travel", "since": f"{NOW:%Y-%m-%dT%H:%M}", "hours": "24"},
     "shift/": {"action": "quiet", "quiet_hours": "night"},
     "consent/": {"purpose": "research", "decision": "give"},
 }

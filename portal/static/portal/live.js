@@ -4,18 +4,37 @@
 (() => {
   const parts = [...document.querySelectorAll("[data-live-part]")], body = document.body;
   if (!parts.length || body.dataset.cursor === undefined) return;
-  const LIVE_MS = 10000, AWAY_MS = 5000, OLD_MS = 15000, FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 15000;
+  const LIVE_MS = 10000, AWAY_MS = 5000, OLD_MS = 15000, FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 15000, LONGEST_REST_MS = 1000;
   const sign = document.querySelector("[data-live]"), old = document.querySelector("[data-old]");
   const toast = document.querySelector("[data-toast]"), spoken = document.querySelector("[data-announce]");
   let cursor = body.dataset.cursor, wait = FIRST_WAIT_MS, open = false, asked = Date.now(), fresh = asked, failing = 0;
 
   // --- fetching the parts ---
+  // For changes one fetch at a time, and after each as long a rest as it took, a second at most: in a storm the server
+  // must not do nothing but draw. `later` waits for the end of the rest.
+  let restsUntil = 0, later;
   const refresh = () => {
+    clearTimeout(later);
+    later = undefined;
     asked = Date.now();
+    restsUntil = asked + AWAY_MS; // or until it has arrived
     failing ||= asked;
     for (const part of parts) part.dispatchEvent(new Event("refresh"));
   };
-  const arrived = () => { fresh = Date.now(); failing = 0; look(); show(); };
+  const changed = () => {
+    clearTimeout(later);
+    const rest = restsUntil - Date.now();
+    if (rest > 0) later = setTimeout(changed, rest);
+    else refresh();
+  };
+  const arrived = () => {
+    fresh = Date.now();
+    restsUntil = fresh + Math.min(fresh - asked, LONGEST_REST_MS);
+    failing = 0;
+    if (later) changed();
+    look();
+    show();
+  };
   body.addEventListener("htmx:after:swap", (event) => { if (event.detail.ctx.response?.raw.ok) arrived(); });
   // No longer to be seen by this person: the whole page says so, and what it showed is gone.
   body.addEventListener("htmx:response:error", (event) => {
@@ -81,7 +100,7 @@
       const { cursor: next, changes } = JSON.parse(message.data);
       cursor = next;
       for (const change of changes) if (change.kind === "alert") told.set(String(change.alert), change.what);
-      if (changes.length) refresh();
+      if (changes.length) changed();
     };
     socket.onclose = (event) => {
       open = false;

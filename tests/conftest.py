@@ -5,12 +5,17 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.nursery import nursery  # noqa: F401 the fixture of tests that kill what they call
+from tests.stores import glacier, lake  # noqa: F401 the fixtures of every test that asks for a lake
+
 settings.register_profile("wellrange", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("wellrange")
 
 NEEDS = {
     "kafka": "TEST_KAFKA_BOOTSTRAP_SERVERS",
     "redis": "TEST_REDIS_URL",
+    "s3": "TEST_S3_ENDPOINT",
+    "glacier": "TEST_GLACIER_ENDPOINT",
     "postgres": "TEST_DATABASE_URL",
     "browser": "TEST_CHROMIUM",
 }

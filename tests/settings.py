@@ -22,6 +22,12 @@ os.environ |= {
 }
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps an event loop in the test's thread
 
+from portal import settings as of_the_portal  # noqa: E402
 from portal.settings import *  # noqa: E402, F403
+
+DATABASES = {"default": dict(of_the_portal.DATABASES["default"])}
+if "options" in (options := DATABASES["default"]["OPTIONS"]):
+    # Most tests are one long transaction, and on a busy machine one is idle in it for longer than a process may be.
+    DATABASES["default"]["OPTIONS"] = options | {"options": "-c idle_in_transaction_session_timeout=240s"}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick; signing in is tested, not the hash

@@ -21,12 +21,15 @@ PAGES = {
         "/patients/{alice}/?view=table",
         "/patients/{alice}/?from=2026-02-01&to=2026-01-01",
         "/patients/{alice}/plan/",
+        "/patients/{alice}/archive/",
         "/accounts/password/change/",
         "/accounts/email/",
         "/accounts/logout/",
     ],
     "alice": ["/me/", "/me/?view=table", "/alerts/", "/alerts/{alert}/", "/patients/{alice}/plan/", "/consent/"],
     "admin": [
+        "/operations/",
+        "/operations/refused/",
         "/admin/",
         "/admin/devices/device/",
         "/admin/devices/device/add/",
@@ -36,7 +39,7 @@ PAGES = {
     ],
 }
 LOOKS, MORE_LOOKS = (("light", 1440), ("dark", 320)), (("dark", 1440), ("light", 320))
-MAIN = ("/board/", "/patients/{alice}/", "/alerts/{alert}/", "/me/")
+MAIN = ("/patients/{alice}/", "/me/")
 
 
 @pytest.mark.parametrize("who", PAGES)

@@ -9,7 +9,13 @@ import sys
 from tests.docs.pages import ROOT, rows
 
 SETTINGS, PAGE, EXAMPLE = (ROOT / part for part in ("portal/settings.py", "docs/settings.md", ".env.example"))
-HEADINGS = ("The portal", "Where the parts are", "The pipeline", "Fault tests")
+HEADINGS = (
+    "The portal",
+    "Where the parts are",
+    "The pipeline",
+    "Old readings, and SQL on Athena",
+    "Fault tests",
+)
 EMPTY = ("empty", "none")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pyarrow.parquet as pq
 from confluent_kafka import Consumer, TopicPartition
 
-from ingestion.kafka import REFUSED, consumer_config
+from ingestion.kafka import ADMITTED, REFUSED, consumer_config, from_messages
 from tests.faults.traffic import LAKE, Place, Sent
 
 COLUMNS = ["source_topic", "source_partition", "source_offset", "record_id"]
@@ -118,3 +118,15 @@ def messages_of(bootstrap: str, topic: str, isolation: str = "read_committed") -
 def entries_of_refused(bootstrap: str) -> list[Outcome]:
     entries = (json.loads(value) for value in messages_of(bootstrap, REFUSED))
     return [Outcome(e["topic_id"], (e["partition"], e["offset"]), e["reason"], sha256=e["sha256"]) for e in entries]
+
+
+def disorder(bootstrap: str) -> int:
+    """How many admitted readings came after a later one of the same device and partition."""
+    last: dict[tuple[str, int], int] = {}  # a packet without a key may come to any partition
+    wrong = 0
+    for message in messages_of(bootstrap, ADMITTED):
+        for row in from_messages([message]).select(["device_id", "source_partition", "source_offset"]).to_pylist():
+            way = row["device_id"], row["source_partition"]
+            wrong += row["source_offset"] <= last.get(way, -1)
+            last[way] = row["source_offset"]
+    return wrong

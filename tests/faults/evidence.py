@@ -20,13 +20,28 @@ class Admitted:
         self._written = _Reader(bootstrap, "read_uncommitted")
         self._committed = _Reader(bootstrap, "read_committed")
 
-    def wait_for_next(self, seconds: float = 60) -> None:
-        """Return as soon as another record is written: the transaction it belongs to is open, or was just now."""
+    def wait_for_next(self, begin: Callable[[], None] = lambda: None, seconds: float = 60) -> None:
+        """Return as soon as another record is written: the transaction it belongs to is open, or was just now.
+
+        `begin` is called when all that was written before has been read.
+        """
         self._written.read_on()
+        begin()
         until = time.monotonic() + seconds
         while not self._written.read(1, 0.5):
             if time.monotonic() > until:
                 raise TimeoutError("nothing is admitted")
+
+    def wait_for_commit(self) -> None:
+        """Return once another record is committed."""
+        self._committed.read_on()
+        committed = len(self._committed.seen)
+
+        def more() -> bool:
+            self._committed.read_on()
+            return len(self._committed.seen) > committed
+
+        wait_for("something is committed", more)
 
     def aborted(self) -> set[Place]:
         """The records that were written and will never be committed. Waits until open transactions have ended."""
@@ -39,6 +54,17 @@ class Admitted:
 
         wait_for("the open transactions end", passed)
         return {(p, offset) for p, offset in self._written.seen - self._committed.seen if offset < ends[p]}
+
+    def hangs(self, seconds: float = 2) -> bool:
+        """Whether a transaction that is open now is still open so long afterwards."""
+        self._written.read_on()
+        ends = dict(self._written.next)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._committed.read_on()
+            if all(self._committed.next[p] >= end for p, end in ends.items()):
+                return False
+        return True
 
     def close(self) -> None:
         self._written.consumer.close()

@@ -1,6 +1,7 @@
 """What happens to doors and archive tasks while packets come in, and what has become of each packet afterwards."""
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,22 +63,25 @@ def run(folder: Path, *, kills: int, packets: int, rate: float, say: Say = lambd
         with ThreadPoolExecutor() as pool:
             doors = pool.submit(_doors, pipeline, kills, say)
             archivers = pool.submit(_archivers, pipeline, kills, say)
-            door, (archiver, worker) = doors.result(), archivers.result()
+            door, archiver = doors.result(), archivers.result()
+        worker = archiver_freezes(pipeline)  # last: a task that is frozen for long is ended by Celery's time limit
+        say("an archive task that was overtaken while it was frozen was refused")
         wait_for("a task freezes that will have no position check", lambda: _frozen(pipeline, worker))
         wait_for("enough packets are sent", lambda: len(traffic.sent) >= packets, seconds=packets / rate + 60)
         traffic.stop()
-        guarded = _balance(pipeline, traffic)
+        guarded = balance_of(pipeline, traffic)
         say(f"with the position check: {guarded.figures()}")
         _wake(pipeline, worker, "readings archived")
-        unguarded = _balance(pipeline, traffic)
+        unguarded = balance_of(pipeline, traffic)
         say(f"without it: {unguarded.figures()}")
         errors = pipeline.door_errors()
     return Report(door, archiver, errors, len(traffic.sent) / traffic.seconds, guarded, unguarded)
 
 
-def _balance(pipeline: Pipeline, traffic: Traffic) -> Balance:
-    wait_for("every packet is decided", pipeline.decided)
-    wait_for("everything admitted is archived", pipeline.archived)
+def balance_of(pipeline: Pipeline, traffic: Traffic, seconds: float = 120) -> Balance:
+    """What has become of all that was sent, once it is decided and archived; each within so many seconds."""
+    wait_for("every packet is decided", pipeline.decided, seconds)
+    wait_for("everything admitted is archived", pipeline.archived, seconds)
     lake = Path(readings_url(str(pipeline.lake)))
     return balance(traffic.sent, pipeline.readings_id, rows_of_lake(lake), entries_of_refused(pipeline.bootstrap))
 
@@ -92,7 +96,7 @@ def _doors(pipeline: Pipeline, kills: int, say: Say) -> Kills:
         if "2" not in pipeline.doors and hit >= kills / 2:
             _second_door_joins(pipeline)
             say("a second door has joined")
-        _doors_are_at_work(pipeline)  # a door that has just come, and has no partitions yet, cannot be hit
+        doors_are_at_work(pipeline)  # a door that has just come, and has no partitions yet, cannot be hit
         tried += 1
         aborted = _kill_door(pipeline, admitted)
         hit += bool(aborted)
@@ -108,6 +112,7 @@ def _doors(pipeline: Pipeline, kills: int, say: Say) -> Kills:
 
 def _kill_door(pipeline: Pipeline, admitted: Admitted) -> int:
     """Kill the first door as soon as something is written; how many records are aborted because of it."""
+    admitted.wait_for_commit()  # a door that never came so far would starve the lake, and with it this run
     doors, before = dict(pipeline.doors), admitted.aborted()
     admitted.wait_for_next()
     doors["1"].process.kill()
@@ -121,19 +126,20 @@ def _kill_door(pipeline: Pipeline, admitted: Admitted) -> int:
 def _second_door_joins(pipeline: Pipeline) -> None:
     if "2" not in pipeline.doors:
         pipeline.start_door("2")
-    _doors_are_at_work(pipeline)
+    doors_are_at_work(pipeline)
 
 
-def _doors_are_at_work(pipeline: Pipeline) -> None:
-    shares = [PARTITIONS] if len(pipeline.doors) == 1 else [PARTITIONS // 2, PARTITIONS - PARTITIONS // 2]
-    wait_for("the doors share the partitions", lambda: pipeline.door_members() == shares)
+def doors_are_at_work(pipeline: Pipeline) -> None:
+    """Wait until the running doors have the partitions, each its fair share."""
+    count = len(pipeline.doors)
+    shares = sorted(PARTITIONS // count + (n < PARTITIONS % count) for n in range(count))
+    wait_for(f"{count} doors share the partitions", lambda: pipeline.door_members() == shares)
 
 
 # --- archive tasks ---
 
 
-def _archivers(pipeline: Pipeline, kills: int, say: Say) -> tuple[Kills, Part]:
-    """Also the worker whose next task will freeze, and have no position check when it is woken."""
+def _archivers(pipeline: Pipeline, kills: int, say: Say) -> Kills:
     table = Path(readings_url(str(pipeline.lake)))
     wait_for("the first rows are archived", lambda: list(table.glob("*/*/*.parquet")))
     parquet = Parquet(table)
@@ -143,13 +149,22 @@ def _archivers(pipeline: Pipeline, kills: int, say: Say) -> tuple[Kills, Part]:
         unnamed = _kill_archiver(pipeline, parquet)
         hit += bool(unnamed)
         say(f"archive task killed: {len(unnamed)} files that no commit names")
+    return Kills(tried, hit)
+
+
+def archiver_freezes(pipeline: Pipeline, seconds: float = 0) -> Part:
+    """A task that has read and not appended freezes until another takes over, and at least so long; it is refused.
+
+    Its worker, whose next task will freeze too, and have no position check.
+    """
+    table = Path(readings_url(str(pipeline.lake)))
     worker = pipeline.start_worker("tests.faults.frozen_worker")
     wait_for("a task freezes", lambda: _frozen(pipeline, worker))
-    commits = _commits(table)
-    wait_for("another task takes over", lambda: _commits(table) > commits)
+    woken_at, commits = time.monotonic() + seconds, commits_of(table)
+    wait_for("another task takes over", lambda: commits_of(table) > commits)
+    time.sleep(max(0.0, woken_at - time.monotonic()))
     _wake(pipeline, worker, OVERTAKEN)
-    say("an archive task that was overtaken while it was frozen was refused")
-    return Kills(tried, hit), worker
+    return worker
 
 
 def _kill_archiver(pipeline: Pipeline, parquet: Parquet) -> set[str]:
@@ -174,5 +189,5 @@ def _wake(pipeline: Pipeline, worker: Part, its_last_words: str) -> None:
     wait_for("the woken task ends", lambda: its_last_words in worker.said())
 
 
-def _commits(table: Path) -> int:
+def commits_of(table: Path) -> int:
     return sum(1 for _ in table.glob("_delta_log/*.json"))

@@ -4,8 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,14 +29,15 @@ from portal.devices.services import device_add
 from portal.embedded.seed import seed
 from portal.people.models import Organisation, Patient
 from portal.pipeline.latest import connection as redis_connection
-from portal.pipeline.tasks import archive_share
-from tests.servers.process import run
+from portal.pipeline.tasks import archive_share, tidy_lake
+from tests.servers.forked import Forked, fork
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = 20  # the last of them has withdrawn consent
 WITHDRAWN = f"device_{PEOPLE}"
 UNASSIGNED = "device_in_the_cupboard"
 ARCHIVE_EVERY_S = 0.5
+TIDY_EVERY = round(settings.TIDY_EVERY_S / settings.ARCHIVE_EVERY_S)  # archive tasks, as in production
 OVERTAKEN = "another task archived share 0"  # what a task says that the table refused
 
 
@@ -65,7 +64,7 @@ def people_make() -> None:
 class Part:
     """A process of the pipeline and what it says."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
     log: Path
 
     def said(self) -> str:
@@ -76,11 +75,12 @@ class Pipeline:
     """Enter it and a door and a worker for the lake run, on empty topics and an empty lake.
 
     An archive task is due every ARCHIVE_EVERY_S, as from Celery's beat, and a door that has ended is started again, as
-    by any supervisor.
+    by any supervisor. With `tidied` the current day is tidied too, after as many archive tasks as in production.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tidied: bool = False) -> None:
         self.folder, self.lake = folder, folder / "lake"
+        self._tidied = tidied
         self.bootstrap = settings.KAFKA_BOOTSTRAP_SERVERS
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
         self.doors: dict[str, Part] = {}
@@ -107,7 +107,11 @@ class Pipeline:
         return self
 
     def _tend(self) -> None:
+        turn = 0
         while not self._over.wait(ARCHIVE_EVERY_S):
+            turn += 1
+            if self._tidied and turn % TIDY_EVERY == 0:
+                tidy_lake.apply_async(expires=TIDY_EVERY * ARCHIVE_EVERY_S)
             archive_share.apply_async(kwargs={"share": 0, "shares": 1}, expires=ARCHIVE_EVERY_S)
             for name, part in list(self.doors.items()):
                 if part.process.poll() is not None:
@@ -122,7 +126,7 @@ class Pipeline:
 
     def _run(self, name: str, command: list[str]) -> Part:
         log = self.folder / f"{len(self._parts):03d}-{name}.log"
-        part = Part(run(self._stack, command, log, env=self._env, cwd=ROOT), log)
+        part = Part(fork(self._stack, command, log, env=self._env), log)
         self._parts.append(part)
         return part
 
@@ -133,7 +137,7 @@ class Pipeline:
     # --- doors ---
 
     def start_door(self, name: str) -> None:
-        self.doors[name] = self._run(f"door-{name}", [sys.executable, "manage.py", "run_door", "--name", name])
+        self.doors[name] = self._run(f"door-{name}", ["manage.py", "run_door", "--name", name])
 
     def dismiss_door(self, name: str) -> int:
         """Ask a door to leave; its exit code."""
@@ -148,8 +152,10 @@ class Pipeline:
 
     def door_members(self) -> list[int]:
         """How many partitions each member of the doors' group has, fewest first; none while nobody can say."""
+        # Measured: a client that is five minutes old does not find the group again after the broker was away.
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
         try:
-            found = self._admin.describe_consumer_groups(["door"], request_timeout=10)["door"].result()
+            found = admin.describe_consumer_groups(["door"], request_timeout=10)["door"].result()
         except KafkaException:  # the coordinator of a group that is just being made, or moves
             return []
         return sorted(len(m.assignment.topic_partitions) for m in found.members if m.assignment is not None)
@@ -172,7 +178,7 @@ class Pipeline:
         name = f"worker-{len(self._parts)}"
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         options = ["-Q", "lake", "-c", "1", "-n", f"{name}@%h", "-l", "INFO", *quiet]
-        celery = [sys.executable, "-m", "celery", "-A", application, "--workdir", str(ROOT)]
+        celery = ["-m", "celery", "-A", application, "--workdir", str(ROOT)]
         return self._run(name, [*celery, "worker", *options])
 
     def task_process(self, worker: Part) -> psutil.Process | None:

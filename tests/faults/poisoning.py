@@ -18,7 +18,7 @@ from django.db import connection
 
 from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, from_messages
 from ingestion.lake import readings_url
-from tests.faults.balance import Balance, balance, entries_of_refused, files_named, messages_of, rows_of_lake
+from tests.faults.balance import Balance, balance, disorder, entries_of_refused, files_named, messages_of, rows_of_lake
 from tests.faults.command import Say
 from tests.faults.pipeline import Pipeline, wait_for
 from tests.faults.poison_kinds import CANARY, poison
@@ -39,7 +39,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`disorder`: readings that overtook another of their partition. `canaries` by where they were found."""
+    """`disorder`: readings that overtook another of their device. `canaries` by where they were found."""
 
     poison: int
     balance: Balance
@@ -85,7 +85,7 @@ def run(folder: Path, *, bad: int, good: int, rate: float, say: Say = lambda wha
         return Report(
             poison=bad,
             balance=balance(alone | mixed, pipeline.readings_id, *outcomes),
-            disorder=without.disorder() + witness.disorder(),
+            disorder=disorder(pipeline.bootstrap),
             door_errors=pipeline.door_errors(),
             canaries=_canaries(pipeline, lake),
             without=without.delay(),
@@ -146,18 +146,6 @@ class Witness:
             rows = from_messages([value]).select(["record_id", "received_at"]).to_pylist()
             delays += [(at - r["received_at"]).total_seconds() for r in rows if not r["record_id"].startswith("x")]
         return Delay(*np.quantile(delays, [0.5, 0.99, 1.0]).tolist())
-
-    def disorder(self) -> int:
-        """How many readings came after a later one of the same partition of `vitals.readings`."""
-        last: dict[tuple[int, int], int] = {}
-        wrong = 0
-        for _, partition, value in self._heard:
-            rows = from_messages([value]).select(["source_partition", "source_offset"]).to_pylist()
-            for row in rows:
-                way = partition, row["source_partition"]
-                wrong += row["source_offset"] <= last.get(way, -1)
-                last[way] = row["source_offset"]
-        return wrong
 
 
 def _canaries(pipeline: Pipeline, lake: Path) -> dict[str, int]:

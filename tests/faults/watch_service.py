@@ -4,8 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
@@ -15,18 +13,18 @@ from django.db import connection
 from ingestion.kafka import ADMITTED, READINGS, REFUSED, topic_id, topics_create
 from portal.pipeline.latest import connection as redis_connection
 from portal.pipeline.models import WatchPosition
-from tests.faults.pipeline import ROOT, wait_for
+from tests.faults.pipeline import wait_for
 from tests.faults.watch_people import Sender
 from tests.faults.watch_witness import Mailbox, OpenPage
 from tests.portal.conftest import Cast
+from tests.servers.forked import Forked, fork
 from tests.servers.missing import free_port, listens
-from tests.servers.process import run
 
 
 class Watcher:
     """One `manage.py run_watcher`. `crash_at` is a point of `portal.pipeline.process.crash_point`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, crash_at: str) -> None:
+    def __init__(self, process: Forked, log: Path, crash_at: str) -> None:
         self.process, self._log, self.crash_at = process, log, crash_at
 
     @property
@@ -54,7 +52,7 @@ class Service:
     def __init__(self, folder: Path, cast: Cast) -> None:
         self._folder, self.cast = folder, cast
         self.watchers: list[Watcher] = []
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Forked] = []
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Service":
@@ -78,12 +76,11 @@ class Service:
         self.mailbox = stack.enter_context(Mailbox())
         self._env = _environment(self._folder, self.mailbox.port)
         port = free_port()
-        manage = [sys.executable, "manage.py"]
-        self._run(stack, "door", [*manage, "run_door"])
+        self._run(stack, "door", ["manage.py", "run_door"])
         web = ["uvicorn", "portal.asgi:application", "--port", str(port), "--lifespan", "off", "--no-access-log"]
-        self._run(stack, "web", [sys.executable, "-m", *web])
+        self._run(stack, "web", ["-m", *web])
         worker = f"celery -A portal worker -Q care -P solo -B -s {self._folder}/beat --without-gossip --without-mingle"
-        self._run(stack, "worker", [sys.executable, "-m", *worker.split()])
+        self._run(stack, "worker", ["-m", *worker.split()])
         self._watchers = stack.enter_context(contextlib.ExitStack())
         wait_for("the web", lambda: listens(port))
         self.bob, self.charlie = (
@@ -92,17 +89,15 @@ class Service:
         )
         wait_for("Bob's and Charlie's sockets", lambda: self.bob.is_open and self.charlie.is_open)
 
-    def _run(self, stack: contextlib.ExitStack, name: str, command: list[str], **env: str) -> subprocess.Popen[bytes]:
-        self._processes.append(run(stack, command, self._folder / f"{name}.log", env=self._env | env, cwd=ROOT))
+    def _run(self, stack: contextlib.ExitStack, name: str, command: list[str], **env: str) -> Forked:
+        self._processes.append(fork(stack, command, self._folder / f"{name}.log", env=self._env | env))
         return self._processes[-1]
 
     # --- watchers ---
 
     def start_watcher(self, crash_at: str = "") -> Watcher:
         name = f"watcher-{len(self.watchers) + 1}"
-        process = self._run(
-            self._watchers, name, [sys.executable, "manage.py", "run_watcher"], WELLRANGE_CRASH_AT=crash_at
-        )
+        process = self._run(self._watchers, name, ["manage.py", "run_watcher"], WELLRANGE_CRASH_AT=crash_at)
         self.watchers.append(Watcher(process, self._folder / f"{name}.log", crash_at))
         return self.watchers[-1]
 

@@ -32,8 +32,8 @@ from confluent_kafka import Consumer, TopicPartition
 from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, topic_id
 from ingestion.lake import open_readings, position
 from simulator.replay import Series, Unreadable, fingerprint, read
+from tests.servers.forked import fork
 from tests.servers.missing import free_port, wait_until
-from tests.servers.process import run
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("TEST_KAFKA_BOOTSTRAP_SERVERS", "TEST_DATABASE_URL", "TEST_REDIS_URL")
@@ -206,15 +206,15 @@ def _database(server: str) -> Iterator[str]:
 def _start(folder: Path, stack: contextlib.ExitStack, bob: Any) -> Get:
     """The door, the archiver's worker and beat, and the web server; gives Bob's GET."""
     port = free_port()
-    celery = [sys.executable, "-m", "celery", "-A", "portal"]
+    celery = ["-m", "celery", "-A", "portal"]
     commands = {
-        "door": [sys.executable, "manage.py", "run_door"],
+        "door": ["manage.py", "run_door"],
         "lake": [*celery, "worker", "-n", "lake@%h", "-Q", "lake", "-P", "solo", "-l", "WARNING"],
         "beat": [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", str(folder / "beat")],
-        "web": [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--port", str(port), "--lifespan", "off"],
+        "web": ["-m", "uvicorn", "portal.asgi:application", "--port", str(port), "--lifespan", "off"],
     }
     for name, command in commands.items():
-        run(stack, command, folder / f"{name}.log", cwd=ROOT)
+        fork(stack, command, folder / f"{name}.log", env=os.environ)
     get = _signed_in(port, bob)
     wait_until(lambda: get("/readyz")[0] == 200, "the web server")
     return get

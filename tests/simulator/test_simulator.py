@@ -314,3 +314,26 @@ def test_an_effect_is_nothing_before_and_after():
 
     shifts = effect(Episode("hypoxia", 1, 100, 200), np.array([0.0, 100, 150, 200, 300]))
     assert shifts["spo2"].tolist() == [0, 0, -10.5, 0, 0]
+
+
+def test_tachycardia_comes_at_once_and_jumps_about_and_is_the_same_however_the_times_are_cut():
+    from simulator.episodes import effect
+
+    episode, times = Episode("tachycardia", 1, 0, 1000), np.arange(0.0, 1000, 5)
+    rate = effect(episode, times)["heart_rate"]
+    assert rate[3] > 55
+    assert 3 < np.std(rate[10:170]) < 9
+    assert effect(episode, times[50:])["heart_rate"].tolist() == rate[50:].tolist()
+
+
+def test_a_slow_decline_takes_days_and_lessens_steps(tmp_path):
+    from simulator.people import DAY, Kit, Person
+
+    start, length = 1_772_000_000.0 // DAY * DAY, 10 * DAY
+    kit = Kit(watch_every=300.0, devices=("watch",))
+    ill = Person(1, 1, [Episode("decline", 1, start, start + length)])
+    steps = [
+        sum(p.content["steps"] for p in person.packets(start + 7 * DAY, start + 8 * DAY, start, kit))
+        for person in (ill, Person(1, 1))
+    ]
+    assert steps[0] < 0.7 * steps[1]

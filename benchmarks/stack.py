@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -57,6 +60,21 @@ def broker(made: Path, stack: contextlib.ExitStack) -> tuple[str, str]:
     supervisor.start(part)
     os.environ["KAFKA_TRANSACTIONS"] = "false"
     return address, "Tansu"
+
+
+PART = re.compile(r"run_\w+|uvicorn|celery .*?(?:-n \w+| beat)|kafka\.Kafka|postgres|redis")
+
+
+def cpu_s() -> dict[str, float]:
+    """The seconds of CPU time that each part of the stack has used so far, and this process ("benchmark")."""
+    own = psutil.Process()
+    used = {"benchmark": sum(own.cpu_times()[:2])}
+    for process in own.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found = PART.search(" ".join(process.cmdline()))
+            name = found[0].split()[-1] if found else process.name()
+            used[name] = used.get(name, 0.0) + sum(process.cpu_times()[:2])
+    return used
 
 
 def database(made: Path, stack: contextlib.ExitStack) -> str:

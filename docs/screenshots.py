@@ -23,29 +23,32 @@ DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
-    chromium = os.environ.get("TEST_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        board = _signed_in(browser, "bob", viewport=DESK)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        board = signed_in(browser, "bob", viewport=DESK)
         board.goto(f"{ADDRESS}/board/")
-        _take(board, "board-light")
+        take(board, "board-light")
         begun = time.monotonic()
         alert = board.locator("tr", has_text="Alice Marsh").locator(".alert-line")
         alert.first.wait_for(timeout=ALERT_S * 1000)
         print(f"the alert came to the open board after {time.monotonic() - begun:.0f} s")
-        _take(board, "alert-live")
-        patient = _signed_in(browser, "bob", viewport=DESK, color_scheme="dark")
+        take(board, "alert-live")
+        patient = signed_in(browser, "bob", viewport=DESK, color_scheme="dark")
         patient.goto(board.locator("tr", has_text="Alice Marsh").locator("th a").first.evaluate("a => a.href"))
         _charts(patient)
-        _take(patient, "patient-dark")
-        phone = _signed_in(browser, "alice", viewport=PHONE)
+        take(patient, "patient-dark")
+        phone = signed_in(browser, "alice", viewport=PHONE)
         phone.goto(f"{ADDRESS}/me/")
         _charts(phone)
-        _take(phone, "patient-phone")
+        take(phone, "patient-phone")
         browser.close()
 
 
-def _signed_in(browser: Browser, who: str, **options: object) -> Page:
+def chromium() -> str | None:
+    return os.environ.get("TEST_CHROMIUM") or shutil.which("chromium")
+
+
+def signed_in(browser: Browser, who: str, **options: object) -> Page:
     page = browser.new_context(**options).new_page()
     page.goto(f"{ADDRESS}/accounts/login/")
     page.fill("input[name=login]", who)
@@ -59,8 +62,8 @@ def _charts(page: Page) -> None:
     page.locator("[data-plot] svg").first.wait_for()
 
 
-def _take(page: Page, name: str) -> None:
-    page.screenshot(path=IMAGES / f"{name}.png")
+def take(page: Page, name: str, *, full_page: bool = False) -> None:
+    page.screenshot(path=IMAGES / f"{name}.png", full_page=full_page)
     print(IMAGES / f"{name}.png")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 # What each device measures that an episode can change.
 SHOWS: dict[str, frozenset[str]] = {
-    "watch": frozenset({"heart_rate", "spo2", "respiratory_rate", "skin_temperature"}),
-    "cuff": frozenset(),
+    "watch": frozenset({"heart_rate", "spo2", "respiratory_rate", "skin_temperature", "activity"}),
+    "cuff": frozenset({"systolic", "diastolic"}),
     "thermometer": frozenset({"temperature"}),
     "oximeter": frozenset({"spo2", "heart_rate"}),
     "bed": frozenset({"heart_rate", "respiratory_rate"}),
@@ -23,8 +23,30 @@ EFFECTS: dict[str, dict[str, float]] = {
         "respiratory_rate": 7.0,
         "spo2": -2.0,
     },
+    "sepsis": {
+        "heart_rate": 28.0,
+        "respiratory_rate": 10.0,
+        "temperature": 1.9,
+        "skin_temperature": 1.2,
+        "spo2": -4.5,
+        "systolic": -22.0,
+        "diastolic": -12.0,
+    },
+    "tachycardia": {"heart_rate": 72.0},
+    "heat": {"heart_rate": 14.0, "temperature": 0.9, "skin_temperature": 1.6, "systolic": -8.0},
+    "decline": {"heart_rate": 7.0, "respiratory_rate": 2.5, "spo2": -2.5, "activity": -0.4},
 }
-RISE = {"hypoxia": (0.1, 15.0), "infection": (0.4, 12 * 3600.0)}  # share of the duration, and at most so many seconds
+# How it rises: over this share of the duration, and over at most so many seconds.
+RISE = {
+    "hypoxia": (0.1, 15.0),
+    "infection": (0.4, 12 * 3600.0),
+    "sepsis": (0.5, 12 * 3600.0),
+    "tachycardia": (0.02, 10.0),
+    "heat": (0.3, 2 * 3600.0),
+    "decline": (0.7, 7 * 86_400.0),
+}
+IRREGULAR = {"tachycardia": 9.0}  # beats per minute by which the heart rate jumps about, as in atrial fibrillation
+AT_RANDOM = ("hypoxia", "infection")  # what is plain to see within minutes
 
 
 class UnknownEpisode(Exception):
@@ -65,7 +87,7 @@ def at_random(count: int, people: int, begin: float, seconds: float, seed: int) 
     for i, person in enumerate(chosen):
         length = seconds * draw.uniform(0.2, 0.4)
         start = begin + draw.uniform(0.1, 0.5) * seconds
-        episodes.append(Episode(list(EFFECTS)[i % len(EFFECTS)], person + 1, start, start + length))
+        episodes.append(Episode(AT_RANDOM[i % len(AT_RANDOM)], person + 1, start, start + length))
     return episodes
 
 
@@ -80,4 +102,9 @@ def effect(episode: Episode, times: np.ndarray) -> dict[str, np.ndarray]:
     share, longest = RISE[episode.kind]
     rise, fall = min(length * share, longest), length * 0.1
     height = np.clip(np.minimum((times - episode.start) / rise, (episode.end - times) / fall), 0, 1)
-    return {vital: peak * height for vital, peak in EFFECTS[episode.kind].items()}
+    shifts = {vital: peak * height for vital, peak in EFFECTS[episode.kind].items()}
+    if jumps := IRREGULAR.get(episode.kind):
+        # Two waves that never meet again: the same moment has the same jump however the times are cut.
+        wave = np.sin(times * 1.7) * np.sin(times * 0.613 + 1)
+        shifts["heart_rate"] = shifts["heart_rate"] + jumps * wave * height
+    return shifts

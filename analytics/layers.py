@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from analytics.batch import batch_of
 from analytics.episodes import Transition
-from analytics.personal import KeptBack, Models, Personal, batch_of
+from analytics.personal import KeptBack, Models, Personal
 from analytics.terms import Terms
 from analytics.ward import Ward
 
@@ -39,6 +40,7 @@ class Layers:
     ) -> tuple[list[Transition], list[KeptBack]]:
         """Take readings (READING_SCHEMA) in the order of their partition: the steps of both layers, the absolute ones
         first, and what a tag kept back of the personal ones. A layer whose windows already hold them is left out."""
-        absolute = self.ward.take(readings, decide=decide) if ward else []
-        unusual, kept = self.personal.take(batch_of(readings), decide=decide) if personal else ([], [])
+        batch = batch_of(readings)
+        absolute = self.ward.take(batch, decide=decide) if ward else []
+        unusual, kept = self.personal.take(batch, decide=decide) if personal else ([], [])
         return [*absolute, *unusual], kept

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from analytics import train, windows
+from analytics import train
+from analytics.rings import KEPT
 from analytics.slots import CHANNELS, HIGH, LOW, SLOT_MINUTES, SLOTS_A_DAY, Slots
 from analytics.store import Card
 from analytics.train import Replay
@@ -124,7 +125,7 @@ def _replay(
     model: StreamModel, edges: Edges, history: Slots, scored: range, events: Sequence[tuple[int, int]]
 ) -> Replay:
     """Score the slots `scored`; a day before them is there for the windows to know."""
-    lead = min(scored.start, windows.KEPT)
+    lead = min(scored.start, KEPT)
     part = slice(scored.start - lead, scored.stop)
     inside = [(max(a - part.start, 0), b - part.start) for a, b in events if b >= scored.start and a < scored.stop]
     found = Slots(history.values[part], history.steps[part], history.hour[part])

@@ -3,8 +3,8 @@
 A reading adds to its person's open slot of five minutes. The first reading of a later slot closes it: gate, deviation
 from what is usual at this hour, statistics of the last minutes and hours, and the causes that follow. An episode opens
 when a cause reaches its edge, and ends when it has stayed below `CALM_SHARE` of it for `CALM_FOR`. Silence between two
-readings is slots in which nothing was known. A reading for a slot that is already closed, and one that came later than
-`LATE`, changes nothing here: the nightly findings look at history.
+readings is slots in which nothing was known. A reading for a slot that is already closed changes nothing here, and
+neither does one that came late (`analytics.batch`): the nightly findings look at history.
 
 As in the ward everything is a function of the readings in their order, so any batching, and a replay after a crash,
 gives the same steps. A person's plan and the version of the model are those in force when the reading was received
@@ -20,21 +20,20 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from analytics import evidence, windows
 from analytics.baseline import middle
+from analytics.batch import Batch
 from analytics.episodes import Level, Step, Transition
+from analytics.rings import KEPT, SPANS, UNKNOWN, Rings
 from analytics.roster import Roster
-from analytics.rounds import rounds
 from analytics.slots import BREATH, CHANNELS, HEART, HIGH, LOW, MOVING, OXYGEN, RECOVERY, REST, SIGN, SLOT_MINUTES
-from analytics.terms import ALWAYS, NEVER, Terms
-from analytics.windows import KEPT, LENGTHS, MOST, TOGETHER, UNIT, WIDTH, Edges, StreamModel
+from analytics.terms import ALWAYS, COLUMN, NEVER, Terms
+from analytics.windows import LENGTHS, MOST, TOGETHER, UNIT, WIDTH, Edges, StreamModel
 
 SECOND = 1_000_000
 SLOT = SLOT_MINUTES * 60 * SECOND
 HOUR = 3600 * SECOND
-LATE = 30 * 60 * SECOND  # as in the ward: what came later than this is history
 CALM_FOR = 2 * HOUR
 CALM_SHARE = 0.8
 LEVEL = Level.LOW_MEDIUM
@@ -47,6 +46,7 @@ CAUSES = (
 CAUSE = {name: i for i, name in enumerate(CAUSES)}
 
 _C = len(CHANNELS)
+_WATCHED = [COLUMN[name] for name in CHANNELS]
 _STATE: dict[str, tuple[tuple[int, ...], Any, Any]] = {
     # name: (shape for one person, type, value of a person nobody has heard of)
     "slot": ((), np.int64, NOBODY),
@@ -57,51 +57,12 @@ _STATE: dict[str, tuple[tuple[int, ...], Any, Any]] = {
     "moved": ((), np.int64, NOBODY),  # the newest slot with steps
     "left": ((len(RECOVERY),), np.float64, 0.0),
     "device": ((_C,), np.int32, 0),  # that measured each channel last
-    "window": ((_C, KEPT), np.float32, np.nan),
+    "held": ((KEPT, _C), np.int16, UNKNOWN),
+    "total": ((len(SPANS), _C), np.int32, 0),
+    "known": ((len(SPANS), _C), np.int16, 0),
     "calm_since": ((len(CAUSES),), np.int64, NOBODY),
     "kept_back": ((len(CAUSES),), bool, False),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Readings in their order: times in microseconds UTC, `values` (n, CHANNELS), `steps` (n,), NaN for not measured.
-
-    `person` (n,) are places in `subjects`, `device` (n,) in `devices`; `offset` is the minutes from UTC of the source.
-    """
-
-    subjects: list[str]
-    devices: list[str]
-    person: np.ndarray
-    device: np.ndarray
-    at: np.ndarray
-    received: np.ndarray
-    offset: np.ndarray
-    values: np.ndarray
-    steps: np.ndarray
-
-
-def batch_of(readings: pa.Table) -> Batch:
-    """The batch of readings (READING_SCHEMA) in the order of their partition, without those that came late."""
-    measured = readings["measured_at"].cast(pa.int64()).to_numpy()
-    received = readings["received_at"].cast(pa.int64()).to_numpy()
-    keep = np.flatnonzero(received - measured <= LATE)
-    if len(keep) < len(measured):
-        readings = readings.take(pa.array(keep))
-    subjects = readings["subject"].combine_chunks().dictionary_encode()
-    devices = readings["device_id"].combine_chunks().dictionary_encode()
-    columns = [readings[name].cast(pa.float64()).to_numpy() for name in (*CHANNELS, "steps")]
-    return Batch(
-        subjects=subjects.dictionary.to_pylist(),
-        devices=devices.dictionary.to_pylist(),
-        person=subjects.indices.to_numpy(),
-        device=devices.indices.to_numpy(),
-        at=np.minimum(measured[keep], received[keep]),
-        received=received[keep],
-        offset=readings["offset_minutes"].to_numpy().astype(np.int64),
-        values=np.column_stack(columns[:-1]),
-        steps=columns[-1],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,18 +199,19 @@ class Personal:
         device = np.array(self._device_numbers(batch.devices), np.int32)[batch.device]
         steps: list[tuple[int, Transition]] = []
         kept: list[tuple[int, KeptBack]] = []
-        for rows in rounds(person):
-            people, slot = person[rows], batch.at[rows] // SLOT
+        slots, values = batch.at // SLOT, batch.values[:, _WATCHED]
+        for rows in batch.rounds:
+            people, slot = person[rows], slots[rows]
             later = slot > self._state["slot"][people]
             if later.any():
                 for row, found in self._close(people[later], slot[later], rows[later], batch, decide):
                     (kept if isinstance(found, KeptBack) else steps).append((row, found))  # type: ignore[arg-type]
             current = slot == self._state["slot"][people]
-            self._add(people[current], rows[current], batch, device)
+            self._add(people[current], rows[current], batch, values, device)
         return [t for _, t in sorted(steps, key=lambda s: s[0])], [k for _, k in sorted(kept, key=lambda s: s[0])]
 
-    def _add(self, people: np.ndarray, rows: np.ndarray, batch: Batch, device: np.ndarray) -> None:
-        state, values = self._state, batch.values[rows]
+    def _add(self, people: np.ndarray, rows: np.ndarray, batch: Batch, values: np.ndarray, device: np.ndarray) -> None:
+        state, values = self._state, values[rows]
         fits = (values >= LOW) & (values <= HIGH)
         state["sum"][people] += np.where(fits, values, 0)
         state["count"][people] += fits
@@ -276,8 +238,8 @@ class Personal:
         hour = ((closing * SLOT_MINUTES + state["offset"][people]) // 60) % 24
         usual = models.centre[model, hour] + np.einsum("nr,nrc->nc", state["left"][people], models.recovery[model])
         off = SIGN * (values - usual) / models.spread[model, hour]
-        window = np.concatenate([state["window"][people, :, 1:], off[:, :, None].astype(np.float32)], axis=2)
-        window[new] = np.nan
+        rings = self._rings()
+        rings.push(people, closing, off)
         found = []
         watched = np.flatnonzero((model > 0) & ~new)
         if len(watched):
@@ -287,7 +249,6 @@ class Personal:
                     model[watched],
                     batch.received[rows[watched]],
                     closing[watched],
-                    window[watched] if len(watched) < len(people) else window,
                     usual[watched],
                     hour[watched],
                     rows[watched],
@@ -298,12 +259,8 @@ class Personal:
         gap = np.where(new, 0, following - closing - 1)
         left = keep * state["left"][people] + (1 - keep) * np.log1p(np.where(new, 0, state["steps"][people]))[:, None]
         state["left"][people] = left * keep ** np.minimum(gap, 10_000)[:, None]
-        for skipped in np.unique(gap[gap > 0]).tolist():
-            wide = min(skipped, KEPT)
-            here = gap == skipped
-            silence = np.full((int(here.sum()), _C, wide), np.nan, np.float32)
-            window[here] = np.concatenate([window[here, :, wide:], silence], axis=2)
-        state["window"][people] = window
+        if (silent := np.flatnonzero(gap > 0)).size:
+            rings.silence(people[silent], closing[silent], following[silent])
         state["slot"][people] = following
         state["sum"][people] = 0
         state["count"][people] = 0
@@ -316,7 +273,6 @@ class Personal:
         model: np.ndarray,
         received: np.ndarray,
         slot: np.ndarray,
-        window: np.ndarray,
         usual: np.ndarray,
         hour: np.ndarray,
         rows: np.ndarray,
@@ -325,7 +281,7 @@ class Personal:
         models = self._models
         _, has_plan = self._terms.in_force(self._first_term[people], received)
         has_plan = has_plan[:, None]
-        found = windows.statistics(window)
+        found = windows.statistics(self._rings().recent(people, slot))
         known = np.where(np.isfinite(found), found, 0)
         strength_of = known / models.single[model]
         sums = windows.together(found) / models.together[model]
@@ -354,7 +310,8 @@ class Personal:
                 yield int(rows[n]), KeptBack(subject, CAUSES[cause], at, held[n].name)
                 continue
             strong = (strength_of[n], known[n], sums[n])
-            shown = self._evidence(int(people[n]), cause, int(model[n]), int(hour[n]), *strong, window[n], usual[n])
+            who = (int(people[n]), int(slot[n]), int(model[n]), int(hour[n]))
+            shown = self._evidence(cause, *who, *strong, usual[n])
             step = Step.ENDED if ends[n, cause] else Step.OPENED
             yield int(rows[n]), Transition(subject, CAUSES[cause], step, LEVEL, at, shown)
 
@@ -364,14 +321,14 @@ class Personal:
 
     def _evidence(
         self,
-        person: int,
         cause: int,
+        person: int,
+        slot: int,
         model: int,
         hour: int,
         strength: np.ndarray,
         known: np.ndarray,
         sums: np.ndarray,
-        window: np.ndarray,
         usual: np.ndarray,
     ) -> dict[str, Any]:
         if CAUSES[cause] == "personal:together":
@@ -382,17 +339,17 @@ class Personal:
             length = int(strength[:, cause].argmax())
             parts = np.where(np.arange(_C) == cause, np.maximum(strength[length], 0), 0)
         share = parts / parts.sum() if parts.sum() > 0 else parts
-        width = WIDTH[length]
+        window = self._rings().deviations(person, slot, WIDTH[length])
         spread = self._models.spread[model, hour]
         # At an hour that is hardly ever measured nothing is usual: there the day's middle is shown.
         usual = np.where(np.isfinite(usual), usual, self._models.shown[model])
         # A window holds deviations; in the unit of the vital they stand around what is usual now.
-        means = np.ma.masked_invalid(window[:, -width:]).mean(axis=1).filled(np.nan)
+        means = np.ma.masked_invalid(window).mean(axis=0).filled(np.nan)
         return evidence.of_personal(
             window=LENGTHS[length],
             days=int(self._models.days[model]),
             version=self._models.names[model],
-            coverage=float(np.isfinite(window[:, -width:]).any(axis=0).mean()),
+            coverage=float(np.isfinite(window).any(axis=1).mean()),
             channels={
                 name: evidence.Unusual(
                     value=float(usual[i] + SIGN[i] * means[i] * spread[i]),
@@ -406,6 +363,14 @@ class Personal:
                 if share[i] > 0 and np.isfinite(means[i])
             },
         )
+
+    def _rings(self) -> Rings:
+        return Rings(self._state["held"], self._state["total"], self._state["known"])
+
+    def last_day(self, subject: str) -> np.ndarray:
+        """What the windows hold of a person, (KEPT, CHANNELS) in spreads, the slot that was closed last at the end."""
+        (person,) = self._people.numbers([subject])
+        return self._rings().deviations(person, int(self._state["slot"][person]) - 1, KEPT)
 
     # --- people get their numbers as they come ---
 
@@ -452,4 +417,4 @@ class Personal:
             return layer
 
 
-_LAYOUT = "3:" + ",".join((*CHANNELS, *_STATE, str(KEPT)))
+_LAYOUT = "4:" + ",".join((*CHANNELS, *_STATE, str(KEPT)))

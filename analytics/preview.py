@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
+from analytics.batch import batch_of, watched_values
 from analytics.episodes import Level, Step
-from analytics.limits import INPUTS, SPO2, points
-from analytics.terms import COLUMN, WATCHED, Terms
-from analytics.ward import Ward
+from analytics.limits import INPUTS, OXYGEN, SPO2, points
+from analytics.terms import WATCHED, Terms
+from analytics.ward import Ward, inputs_of
 
 EVERY = 60 * 1_000_000  # microseconds between the readings of one device that are replayed
 BEAT = 15 * EVERY  # between the readings that are kept of a time in which nothing could fire
@@ -52,7 +53,7 @@ def replay(readings: pa.Table, terms: Terms) -> list[Fired]:
     open_episodes: dict[tuple[str, str], Fired] = {}
     fired: list[Fired] = []
     for begin in range(0, readings.num_rows, AT_ONCE):
-        for step in ward.take(readings.slice(begin, AT_ONCE)):
+        for step in ward.take(batch_of(readings.slice(begin, AT_ONCE))):
             key = (step.subject, step.cause)
             before = open_episodes.pop(key, None)
             if step.step == Step.ENDED and before is not None:
@@ -92,7 +93,7 @@ def telling(readings: pa.Table, terms: Terms) -> pa.Table:
     person, at = person[order], at[order]
     first = np.array([terms.first(s) for s in subjects.dictionary.to_pylist()], np.int64)[person]
     row, _ = terms.in_force(first, at)
-    values = _watched_values(readings)[order]
+    values = watched_values(readings)[order]
     could = _could_fire(values, person, row, terms)
 
     near = np.zeros(len(at), bool)
@@ -107,25 +108,14 @@ def telling(readings: pa.Table, terms: Terms) -> pa.Table:
     return readings.take(pa.array(np.sort(order[near | beat])))
 
 
-def _watched_values(readings: pa.Table) -> np.ndarray:
-    values = np.full((readings.num_rows, len(WATCHED)), np.nan)
-    for column, name in enumerate(WATCHED):
-        array = readings[name].combine_chunks()
-        if name == "consciousness":
-            values[:, column] = [np.nan if code is None else float(code != "A") for code in array.to_pylist()]
-        elif array.null_count < len(array):
-            values[:, column] = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values
-
-
 def _could_fire(values: np.ndarray, person: np.ndarray, row: np.ndarray, terms: Terms) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         outside = ((values < terms.low[row]) | (values > terms.high[row])).any(axis=1)
-    inputs = values[:, [COLUMN[name] for name in INPUTS]]
+    inputs = inputs_of(values)
     scale_2 = terms.scale[row] == 2
     scored = points(inputs, scale_2)
     on_oxygen = inputs.copy()
-    on_oxygen[:, INPUTS.index("supplemental_oxygen")] = 1.0
+    on_oxygen[:, OXYGEN] = 1.0
     scored[:, SPO2] = np.maximum(scored[:, SPO2], points(on_oxygen, scale_2)[:, SPO2])
     scored[terms.scale[row] == 0] = 0
     bound = np.zeros(len(values), np.int64)

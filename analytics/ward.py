@@ -14,25 +14,22 @@ same steps. Episodes live in the database; `open_level` mirrors them.
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from analytics import evidence
+from analytics.batch import Batch
 from analytics.episodes import Level, Step, Transition
-from analytics.limits import INPUTS, levels, points
+from analytics.limits import CONSCIOUSNESS, INPUTS, levels, points
 from analytics.roster import Roster
-from analytics.rounds import rounds
 from analytics.terms import COLUMN, WATCHED, Terms
-from ingestion.vitals import CODES, VITALS
+from ingestion.vitals import VITALS
 
 SECOND = 1_000_000
 CONFIRMED_AFTER = 30 * SECOND
 CALM_FOR = 15 * 60 * SECOND
-LATE = 30 * 60 * SECOND  # received later than this after it was measured: history, never a page
 LIMIT_LEVEL = Level.MEDIUM  # a plan's limit asks for an urgent review, as NEWS2's 5 does
 
 UNKNOWN = -(2**62)  # far enough back, and no difference of it overflows
@@ -61,15 +58,11 @@ _STATE: dict[str, tuple[int, Any, Any]] = {
 }
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Readings as arrays, one row per reading that counts for live scoring, in order of arrival."""
-
-    person: np.ndarray
-    at: np.ndarray  # measured, but never later than received: a fast clock must not hide what comes after
-    received: np.ndarray
-    device: np.ndarray
-    values: np.ndarray  # (n, len(WATCHED))
+def inputs_of(values: np.ndarray) -> np.ndarray:
+    """The inputs of NEWS2 (n, INPUTS) of values (n, WATCHED): whoever is not alert is not alert."""
+    inputs = values[:, _NEWS2]
+    inputs[:, CONSCIOUSNESS] = np.minimum(inputs[:, CONSCIOUSNESS], 1)
+    return inputs
 
 
 class Ward:
@@ -99,83 +92,83 @@ class Ward:
 
     # --- readings ---
 
-    def take(self, readings: pa.Table, *, decide: bool = True) -> list[Transition]:
-        """Take readings (READING_SCHEMA) in the order of their partition; the steps they cause, in that order.
+    def take(self, batch: Batch, *, decide: bool = True) -> list[Transition]:
+        """Take readings in the order of their partition; the steps they cause, in that order.
 
         With `decide=False` only the windows move: these readings were decided before.
         """
-        batch = self._batch(readings)
+        places = np.array(self._places(batch.subjects), np.int64)
+        person = places[batch.person]
+        device = np.array(self._device_numbers(batch.devices), np.int32)[batch.device]
+        row, watched = self._terms.in_force(self._first[person], batch.received)
+        at_issue = self._at_issue(places, batch, row)
         steps: list[tuple[int, Transition]] = []
-        for rows in rounds(batch.person):
-            people = batch.person[rows]
-            row, watched = self._terms.in_force(self._first[people], batch.received[rows])
-            scored, unconfirmed = self._move(batch, rows, people, row)
+        for rows in batch.rounds:
+            newer, values, times = self._hold(batch, rows, person[rows], device[rows])
+            if not (here := at_issue[rows]).all():
+                rows, newer, values, times = rows[here], newer[here], values[here], times[here]
+            if not len(rows):
+                continue
+            people = person[rows]
+            scored, unconfirmed = self._move(people, row[rows], newer, values, times)
             red, calm = self._causes(people, batch.received[rows], scored)
             since = self._state["calm_since"][people]
             since = np.where(calm, np.where(since == UNKNOWN, self._clock[people, None], since), UNKNOWN)
             self._state["calm_since"][people] = since
             if decide:
                 calm_long = calm & (self._clock[people, None] - since >= CALM_FOR)
-                for place, transition in self._decide(people, row, watched, red, calm_long, unconfirmed, batch, rows):
-                    steps.append((place, transition))
+                found = self._decide(people, row[rows], watched[rows], red, calm_long, unconfirmed, batch, rows)
+                steps += found
         return [transition for _, transition in sorted(steps, key=lambda s: s[0])]
 
-    def _batch(self, readings: pa.Table) -> _Batch:
-        measured = readings["measured_at"].cast(pa.int64()).to_numpy()
-        received = readings["received_at"].cast(pa.int64()).to_numpy()
-        keep = np.flatnonzero(received - measured <= LATE)
-        readings = readings if len(keep) == len(measured) else readings.take(pa.array(keep))
-        received = received[keep]
-        values = np.full((len(keep), len(WATCHED)), np.nan)
-        for column, name in enumerate(WATCHED):
-            array = readings[name]
-            if array.null_count == len(keep):
-                continue
-            if name in CODES:
-                codes = VITALS[name].codes
-                values[:, column] = [np.nan if c is None else codes.index(c) for c in array.to_pylist()]
-            else:
-                values[:, column] = array.cast(pa.float64()).to_numpy()
-        subjects = readings["subject"].combine_chunks().dictionary_encode()
-        devices = readings["device_id"].combine_chunks().dictionary_encode()
-        return _Batch(
-            person=np.array(self._places(subjects.dictionary.to_pylist()), np.int64)[subjects.indices.to_numpy()],
-            at=np.minimum(measured[keep], received),
-            received=received,
-            device=np.array(self._device_numbers(devices.dictionary.to_pylist()), np.int32)[devices.indices.to_numpy()],
-            values=values,
-        )
+    def _at_issue(self, places: np.ndarray, batch: Batch, row: np.ndarray) -> np.ndarray:
+        """Which readings (n,) may change more than values.
+
+        Most do not: no reading of the batch shows a condition on its person, and none has shown, counted or been
+        alerted for so long that every cause is known to be away.
+        """
+        state = self._state
+        somebody = (state["since"][places] != UNKNOWN).any(axis=1) | state["counts"][places].any(axis=1)
+        somebody |= (self._open[places] > Level.NONE).any(axis=1) | (state["calm_since"][places] == UNKNOWN).any(axis=1)
+        # On scale 2 what a saturation shows depends on the oxygen that was told before.
+        shows = self._shows(batch.values, row).any(axis=1) | (self._terms.scale[row] == 2)
+        somebody[batch.person[shows]] = True
+        at_issue: np.ndarray = somebody[batch.person]
+        return at_issue
+
+    def _hold(
+        self, batch: Batch, rows: np.ndarray, people: np.ndarray, device: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Take the values of one reading of each of these people; which are newer than those held, and what is held
+        now and since when, all (n, WATCHED)."""
+        state = self._state
+        at, brought = batch.at[rows], batch.values[rows]
+        newer = ~np.isnan(brought) & (at[:, None] > state["at"][people])
+        state["value"][people] = values = np.where(newer, brought, state["value"][people])
+        state["at"][people] = times = np.where(newer, at[:, None], state["at"][people])
+        state["device"][people] = np.where(newer, device[:, None], state["device"][people])
+        self._clock[people] = np.maximum(self._clock[people], at)
+        return newer, values, times
+
+    def _shows(self, values: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Which conditions values (n, WATCHED) show under these rows of the terms, (n, conditions)."""
+        terms = self._terms
+        raw = points(inputs_of(values), terms.scale[row] == 2)
+        raw[terms.scale[row] == 0] = 0
+        scored = (raw[:, :, None] >= np.arange(1, 4)).reshape(len(row), 21)
+        with np.errstate(invalid="ignore"):
+            return np.concatenate([scored, values < terms.low[row], values > terms.high[row]], axis=1)
 
     def _move(
-        self, batch: _Batch, rows: np.ndarray, people: np.ndarray, row: np.ndarray
+        self, people: np.ndarray, row: np.ndarray, newer: np.ndarray, values: np.ndarray, times: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Move values and conditions by one reading of each of these people.
+        """Move the conditions on these people by what `_hold` gave.
 
         Gives NEWS2 points that count, (n, 7), and which conditions count from one reading only, (n, conditions).
         """
-        state, terms = self._state, self._terms
-        at = batch.at[rows, None]
-        newer = ~np.isnan(batch.values[rows]) & (at > state["at"][people])
-        values = np.where(newer, batch.values[rows], state["value"][people])
-        state["value"][people] = values
-        state["at"][people] = times = np.where(newer, at, state["at"][people])
-        state["device"][people] = np.where(newer, batch.device[rows, None], state["device"][people])
-        self._clock[people] = np.maximum(self._clock[people], batch.at[rows])
-
-        inputs = values[:, _NEWS2]
-        inputs[:, INPUTS.index("consciousness")] = np.minimum(inputs[:, INPUTS.index("consciousness")], 1)
-        raw = points(inputs, terms.scale[row] == 2)
-        raw[terms.scale[row] == 0] = 0
-        with np.errstate(invalid="ignore"):
-            shows = np.concatenate(
-                [
-                    (raw[:, :, None] >= np.arange(1, 4)).reshape(len(rows), 21),
-                    values < terms.low[row],
-                    values > terms.high[row],
-                ],
-                axis=1,
-            )
-        moved, slow, at_of = newer[:, _VITAL_OF], terms.slow[row][:, _VITAL_OF], times[:, _VITAL_OF]
+        state = self._state
+        shows = self._shows(values, row)
+        moved, slow, at_of = newer[:, _VITAL_OF], self._terms.slow[row][:, _VITAL_OF], times[:, _VITAL_OF]
         missed = np.where(shows, 0, np.minimum(state["missed"][people] + 1, 2))
         broken = ~shows & ((missed >= 2) | slow)
         since = np.where(shows & (state["since"][people] == UNKNOWN), at_of, state["since"][people])
@@ -185,7 +178,7 @@ class Ward:
         state["since"][people] = np.where(moved, since, state["since"][people])
         state["counts"][people] = counting = np.where(moved, counts, state["counts"][people])
         once = counting & (at_of - state["since"][people] < CONFIRMED_AFTER)
-        return counting[:, _POINTS].reshape(len(rows), 7, 3).sum(axis=2).astype(np.int8), once
+        return counting[:, _POINTS].reshape(len(people), 7, 3).sum(axis=2).astype(np.int8), once
 
     def _fresh(self, people: np.ndarray, received: np.ndarray) -> np.ndarray:
         at = self._state["at"][people]
@@ -212,7 +205,7 @@ class Ward:
         red: np.ndarray,
         calm_long: np.ndarray,
         unconfirmed: np.ndarray,
-        batch: _Batch,
+        batch: Batch,
         rows: np.ndarray,
     ) -> Iterable[tuple[int, Transition]]:
         before = self._open[people]

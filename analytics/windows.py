@@ -1,8 +1,8 @@
 """Statistics of the last minutes and hours of one person's slots, and the edges that make an alert of them.
 
 A sudden change shows in the lowest of a quarter of an hour, a slow one in the mean of an hour, of three, of six, or of
-a day. A mean is filled up with a few usual slots, so that little says little, and a deviation beyond `CLIP` spreads
-says no more, so that half an hour of a wild sensor does not colour a day.
+a day. A mean is filled up with a few usual slots, so that little says little, and a deviation beyond `CLIP` says no
+more, so that half an hour of a wild sensor does not colour a day.
 
 Two of them look back as well. The heart of a person at rest rises slowly or after steps; the lowest of a quarter of an
 hour counts above the half hour before it, which is what a sudden tachycardia looks like and an excited evening does
@@ -16,16 +16,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics import slots
+from analytics import rings, slots
 from analytics.calibration import for_tail
+from analytics.rings import CLIP, GRAINS, KEPT, SPANS, UNKNOWN, Recent
 from analytics.slots import HEART, SKIN, SLOTS_A_DAY, SlotModel, Slots
 
-KEPT = SLOTS_A_DAY  # slots that a window holds
 LENGTHS = ("15 minutes", "1 hour", "3 hours", "6 hours", "24 hours")
 QUARTER, HOUR, THREE, SIX, DAY = range(len(LENGTHS))
 WIDTH = (3, 12, 36, 72, KEPT)  # slots
-CLIP = (-4.0, 3.0)
-SUDDEN_CLIP = 8.0  # of a quarter of an hour
+LEAST, SUDDEN_CLIP = CLIP[0] / GRAINS, 8.0  # of a quarter of an hour
 USUAL_SLOTS = {HOUR: 2.0, THREE: 5.0, SIX: 8.0, DAY: 24.0}  # usual ones that a mean is filled up with
 HALF_HOUR, LEAST_BEFORE = 6, 3  # slots before a quarter of an hour, and how many of them must be known
 BEFORE, BEFORE_USUAL, CARRY = 72, 12.0, 0.5  # slots before an hour, usual ones they are filled up with, what counts
@@ -37,8 +36,6 @@ MOST = 1.5
 SLOW = (HEART, SKIN)  # channels of which a slow change shows in the mean of a day and in nothing else
 WEEK = 7 * SLOTS_A_DAY
 MERGE = SLOTS_A_DAY // 2
-_SPANS = (*WIDTH[HOUR:DAY], WIDTH[HOUR] + BEFORE, WIDTH[DAY])
-_BEGINS = np.array([KEPT - span for span in reversed(_SPANS)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +75,23 @@ START_EDGES = Edges(
 )
 
 
-def statistics(window: np.ndarray) -> np.ndarray:
-    """(n, LENGTHS, CHANNELS) of windows of deviations (n, CHANNELS, KEPT), newest last; NaN: too little is known."""
-    found = np.full((len(window), len(LENGTHS), window.shape[1]), np.nan)
-    newest = WIDTH[QUARTER]
-    found[:, QUARTER] = np.clip(window[:, :, -newest:].min(axis=2), CLIP[0], SUDDEN_CLIP)  # NaN if one of them is
-    before = np.clip(window[:, HEART, -newest - HALF_HOUR : -newest], CLIP[0], SUDDEN_CLIP)
-    known = np.isfinite(before)
+def statistics(recent: Recent) -> np.ndarray:
+    """(n, LENGTHS, CHANNELS) of the newest slots of n people; NaN: too little is known."""
+    found = np.empty((len(recent.newest), len(LENGTHS), recent.newest.shape[2]))
+    lowest = recent.newest[:, -WIDTH[QUARTER] :].min(axis=1)  # UNKNOWN, the lowest of all, if one of them is
+    found[:, QUARTER] = np.clip(np.where(lowest == UNKNOWN, np.nan, lowest / GRAINS), LEAST, SUDDEN_CLIP)
+    before = recent.newest[:, -WIDTH[QUARTER] - HALF_HOUR : -WIDTH[QUARTER], HEART]
+    known = before != UNKNOWN
     count = known.sum(axis=1)
-    level = np.where(known, before, 0).sum(axis=1) / np.maximum(count, 1)
+    level = np.where(known, np.clip(before / GRAINS, LEAST, SUDDEN_CLIP), 0).sum(axis=1) / np.maximum(count, 1)
     found[:, QUARTER, HEART] -= np.where(count >= LEAST_BEFORE, np.maximum(level, 0), np.nan)
-    measured = np.isfinite(window)
-    clipped = np.where(measured, window, 0)
-    np.clip(clipped, *CLIP, out=clipped)
-    # Each of _SPANS holds the one before: they are summed in parts, and the parts from the newest on.
-    parts = np.add.reduceat(clipped, _BEGINS, axis=2)[:, :, ::-1]
-    totals = dict(zip(_SPANS, np.moveaxis(parts.cumsum(axis=2, dtype=float), 2, 0), strict=True))
-    parts = np.add.reduceat(measured, _BEGINS, axis=2, dtype=np.int16)[:, :, ::-1]
-    counts = dict(zip(_SPANS, np.moveaxis(parts.cumsum(axis=2), 2, 0), strict=True))
     for length, usual in USUAL_SLOTS.items():
-        total, count = totals[WIDTH[length]], counts[WIDTH[length]]
+        span = SPANS.index(WIDTH[length])
+        total, count = recent.total[:, span] / GRAINS, recent.known[:, span]
         found[:, length] = np.where(count > 0, total / (count + usual), np.nan)
-    hour, whole = WIDTH[HOUR], WIDTH[HOUR] + BEFORE
-    earlier = (totals[whole] - totals[hour]) / (counts[whole] - counts[hour] + BEFORE_USUAL)
-    found[:, HOUR] -= CARRY * np.maximum(earlier, 0)
+    hour, whole = SPANS.index(WIDTH[HOUR]), SPANS.index(WIDTH[HOUR] + BEFORE)
+    total, count = recent.total[:, whole] - recent.total[:, hour], recent.known[:, whole] - recent.known[:, hour]
+    found[:, HOUR] -= CARRY * np.maximum(total / GRAINS / (count + BEFORE_USUAL), 0)
     return found
 
 
@@ -112,10 +102,7 @@ def fit(history: Slots) -> StreamModel:
 
 def over(deviations: np.ndarray) -> np.ndarray:
     """The statistics after each slot of a series (n, CHANNELS), as if it began with a gap."""
-    padded = np.concatenate([np.full((KEPT - 1, deviations.shape[1]), np.nan), deviations])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, KEPT, axis=0)
-    parts = [statistics(windows[i : i + 512]) for i in range(0, len(windows), 512)]
-    return np.concatenate(parts) if parts else np.empty((0, len(LENGTHS), deviations.shape[1]))
+    return statistics(rings.over(deviations))
 
 
 def together(found: np.ndarray) -> np.ndarray:

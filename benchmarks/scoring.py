@@ -14,7 +14,8 @@ import pyarrow as pa
 from sklearn.ensemble import IsolationForest
 
 from analytics import train, windows
-from analytics.personal import Models, Personal, Version, batch_of
+from analytics.batch import batch_of
+from analytics.personal import Models, Personal, Version
 from analytics.slots import CHANNELS, SLOTS_A_DAY, Slots
 from analytics.terms import Term, Terms
 from analytics.ward import Ward

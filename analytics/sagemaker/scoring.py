@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from analytics import store
-from analytics.personal import Models, Personal, Version, batch_of
+from analytics.batch import batch_of
+from analytics.personal import Models, Personal, Version
 from analytics.sagemaker.places import BadInput, people
 from analytics.terms import Term, Terms
 

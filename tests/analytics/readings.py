@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from analytics.batch import Batch, batch_of
 from ingestion.lake import READING_SCHEMA
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -33,6 +34,10 @@ def reading(
         "source_offset": int(seconds * 10),
         **vitals,
     }
+
+
+def batch(rows: Iterable[Row]) -> Batch:
+    return batch_of(table(rows))
 
 
 def table(rows: Iterable[Row]) -> pa.Table:

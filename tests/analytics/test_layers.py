@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics import windows
+from analytics.batch import batch_of
 from analytics.layers import Layers
 from analytics.personal import Models, Tag, Version
 from analytics.slots import CHANNELS
@@ -74,7 +75,7 @@ def test_no_personal_model_and_no_tag_can_silence_an_absolute_limit(model, readi
     alone = Ward()
     alone.terms_are(TERMS)
     together = layers_of(*data.draw(anything_personal(model))).take(readings)[0]
-    assert [t for t in together if t.cause in CAUSE] == alone.take(readings)
+    assert [t for t in together if t.cause in CAUSE] == alone.take(batch_of(readings))
 
 
 @settings(max_examples=30, deadline=None)

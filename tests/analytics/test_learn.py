@@ -10,10 +10,11 @@ from analytics import learn, population, slots
 from analytics.channels import NIGHTLY
 from analytics.learn import Learner
 from analytics.nights import NAMES, judge, nights
-from analytics.personal import Models, Personal, Version, batch_of
+from analytics.personal import Models, Personal, Version
+from analytics.rings import GRAINS
 from analytics.slots import SLOTS_A_DAY
 from analytics.windows import START_EDGES
-from tests.analytics.readings import ALICE, NOON, reading, table
+from tests.analytics.readings import ALICE, NOON, batch, reading, table
 from tests.ingestion.lakes import ORGANISATION, add
 
 MIDNIGHT = NOON.replace(hour=0)
@@ -74,9 +75,9 @@ def test_slots_of_history_are_those_that_the_watcher_sees(lake):
     assert len(history.hour) == 2 * SLOTS_A_DAY
     model = learned(lake).model
     layer = Personal(Models([Version("v1", {ALICE: model}, START_EDGES)]))
-    layer.take(batch_of(table([*rows, reading(-43_200)])))
+    layer.take(batch([*rows, reading(-43_200)]))
     expected = slots.deviations(model.usual, history)[-SLOTS_A_DAY:]
-    assert np.allclose(layer._state["window"][0].T, expected, atol=1e-3, equal_nan=True)
+    assert np.allclose(layer.last_day(ALICE), expected, atol=1 / GRAINS, equal_nan=True)
 
 
 def test_a_version_in_force_is_replayed_on_the_days_since_it_was_made(lake):

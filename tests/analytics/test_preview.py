@@ -7,6 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analytics.batch import batch_of
 from analytics.episodes import Level, Step
 from analytics.preview import BEAT, Fired, Known, missed, replay, telling, thinned
 from analytics.terms import Limit, Term, Terms
@@ -33,7 +34,7 @@ def ward_alone(table, terms):
     """The steps of the ward on every reading."""
     ward = Ward()
     ward.terms_are(terms)
-    return ward.take(table)
+    return ward.take(batch_of(table))
 
 
 hours = st.lists(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from analytics.episodes import Level
 from analytics.terms import Limit, Term, Terms
 from analytics.ward import Ward
-from tests.analytics.readings import ALICE, BELLA, NOON, reading, table
+from tests.analytics.readings import ALICE, BELLA, NOON, batch, reading
 
 MINUTE = 60
 
@@ -21,7 +21,7 @@ def ward(*terms: Term) -> Ward:
 
 
 def steps(rows, *terms):
-    return [(t.step, t.cause, t.level, round((t.at - NOON).total_seconds())) for t in ward(*terms).take(table(rows))]
+    return [(t.step, t.cause, t.level, round((t.at - NOON).total_seconds())) for t in ward(*terms).take(batch(rows))]
 
 
 def every(seconds, start, stop, **vitals):
@@ -50,7 +50,7 @@ def test_one_normal_reading_between_red_ones_does_not_start_the_wait_anew():
 
 
 def test_a_vital_that_is_due_rarely_alerts_at_once_and_says_that_it_is_not_confirmed():
-    transitions = ward().take(table([reading(0, systolic=85.0, device="cuff")]))
+    transitions = ward().take(batch([reading(0, systolic=85.0, device="cuff")]))
     (opened,) = transitions
     assert (opened.level, opened.evidence["unconfirmed"], opened.evidence["partial"]) == (Level.LOW_MEDIUM, True, True)
     assert opened.evidence["values"]["systolic"] == {
@@ -108,7 +108,7 @@ def test_a_device_whose_clock_runs_ahead_does_not_hide_the_others():
 
 def test_the_plans_own_limits_are_causes_of_their_own():
     term = Term(ALICE, scale=0, limits={"heart_rate": Limit(50, 120, "beta blocker")})
-    (low,) = ward(term).take(table(every(30, 0, 90, heart_rate=45, spo2=80)))
+    (low,) = ward(term).take(batch(every(30, 0, 90, heart_rate=45, spo2=80)))
     assert (low.cause, low.level) == ("limit:heart_rate:low", Level.MEDIUM)
     assert low.evidence["limit"] == 50
     assert low.evidence["reason"] == "beta blocker"
@@ -172,7 +172,7 @@ TERMS = Terms([Term(ALICE, limits={"heart_rate": Limit(None, 130, "r")}), Term(B
 def run(batches, made=None):
     made = made or ward()
     made.terms_are(TERMS)
-    return [t for rows in batches for t in made.take(table(rows))]
+    return [t for rows in batches for t in made.take(batch(rows))]
 
 
 @settings(max_examples=60)
@@ -201,8 +201,8 @@ def test_a_restart_from_any_checkpoint_gives_the_rest_of_the_steps_and_no_other(
     again = Ward.unpacked(packed)
     again.terms_are(TERMS)
     again.open_episodes_are((s, c, level) for (s, c), level in episodes.items() if level)
-    assert again.take(table(rows[kept:decided]), decide=False) == []
-    assert done + again.take(table(rows[decided:])) == whole
+    assert again.take(batch(rows[kept:decided]), decide=False) == []
+    assert done + again.take(batch(rows[decided:])) == whole
 
 
 @settings(max_examples=30)
@@ -222,7 +222,7 @@ def test_any_number_of_restarts_with_any_replay_and_any_batches_gives_the_same_s
     def take(made, start, end, *, decide=True):
         cuts = sorted(data.draw(st.lists(st.integers(start, end), max_size=3)))
         batches = zip([start, *cuts], [*cuts, end], strict=True)
-        return [t for a, b in batches for t in made.take(table(rows[a:b]), decide=decide)]
+        return [t for a, b in batches for t in made.take(batch(rows[a:b]), decide=decide)]
 
     def ward_of(packed, episodes):
         made = Ward.unpacked(packed) if packed else Ward()
@@ -230,7 +230,7 @@ def test_any_number_of_restarts_with_any_replay_and_any_batches_gives_the_same_s
         made.open_episodes_are((s, c, level) for (s, c), level in episodes.items() if level)
         return made
 
-    whole = ward_of(None, {}).take(table(rows))
+    whole = ward_of(None, {}).take(batch(rows))
     decided, done, episodes, checkpoints = 0, [], {}, [(0, None)]
     for life in range(data.draw(st.integers(1, 4)), 0, -1):
         kept, packed = data.draw(st.sampled_from(checkpoints))

@@ -26,7 +26,7 @@ from portal.pipeline.latest import (
     progress_read,
     progress_write,
 )
-from tests.analytics.readings import ALICE, BELLA, NOON, reading, table
+from tests.analytics.readings import ALICE, BELLA, NOON, batch, reading, table
 from tests.portal.conftest import NOW
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("empty_redis")]
@@ -116,7 +116,7 @@ def test_an_older_checkpoint_never_replaces_a_newer_one(written):
     connection().flushdb()
     for offset, people in written:
         ward = Ward()
-        ward.take(table([reading(n, f"{n:032x}", heart_rate=70.0) for n in range(people)]))
+        ward.take(batch([reading(n, f"{n:032x}", heart_rate=70.0) for n in range(people)]))
         checkpoints_write("topic", {0: (offset, ward), 2: (3, Ward())})
     last = max(offset for offset, _ in written)
     offset, ward = checkpoint_read("topic", 0)
@@ -136,11 +136,11 @@ def test_a_checkpoint_goes_on_where_the_windows_were():
     terms = Terms([Term(ALICE)])
     ward = Ward()
     ward.terms_are(terms)
-    assert ward.take(table(readings[:2])) == []
+    assert ward.take(batch(readings[:2])) == []
     checkpoints_write("topic", {0: (2, ward)})
     _, again = checkpoint_read("topic", 0)
     again.terms_are(terms)
-    assert [t.step for t in again.take(table(readings[2:]))] == ["opened"]
+    assert [t.step for t in again.take(batch(readings[2:]))] == ["opened"]
 
 
 # --- how far the pipeline has come ---
@@ -188,7 +188,7 @@ def test_what_is_refilled_from_the_windows_is_what_was_there():
         reading(9, device="cuff", systolic=120.0),
     ]
     ward = Ward()
-    ward.take(table(readings))
+    ward.take(batch(readings))
     latest_write((s, vital, Latest(value, at, device)) for s, vital, value, at, device in ward.latest())
     refilled = latest_read([ALICE])
     connection().flushdb()

@@ -24,6 +24,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from ingestion.deadline import deadline
 from ingestion.door import FOREVER, Arrivals, Directory, by_partition, sort_out
 from ingestion.ends import Ends
 from ingestion.kafka import ADMITTED, READINGS, REFUSED, committed, consumer_config, is_end, to_messages, topic_id
@@ -38,6 +39,7 @@ DECIDED_AT_ONCE = 10_000  # packets, while the broker takes what was decided bef
 LINGER_S = 0.05  # how long a batch may wait to fill
 QUEUE_KB = 128 * 1024  # what may wait to be sent to the broker
 CALL_S = 30.0  # time-out of each call to the broker
+TRANSACTION_S = 10.0  # after which the broker gives it up: a dead door holds readers of committed data up no longer
 ANY_PARTITION = -1  # the client chooses
 STALE_AFTER = timedelta(seconds=60)  # an older directory may admit what has been withdrawn
 
@@ -77,8 +79,8 @@ class Doorway:
             "queue.buffering.max.kbytes": QUEUE_KB,
         }
         if transactions:
-            # A short time-out, so that a dead door holds readers of committed data up for seconds only.
-            producer |= {"transactional.id": f"{group}-{name}", "transaction.timeout.ms": 10_000}
+            timeout_ms = round(TRANSACTION_S * 1000)
+            producer |= {"transactional.id": f"{group}-{name}", "transaction.timeout.ms": timeout_ms}
         self._producer = Producer(producer)
         if transactions:
             self._producer.init_transactions(CALL_S)
@@ -142,8 +144,24 @@ class Doorway:
             for i in range(0, len(messages), DECIDED_AT_ONCE)
         ]
         ends = self._follow(portions)
+        positions = [TopicPartition(READINGS, p, end) for p, end in ends.items()]
         if self._transactions:
-            self._producer.begin_transaction()
+            # Measured: a broker that stops and comes back can leave the client waiting, far past a call's time-out.
+            with deadline(3 * TRANSACTION_S):
+                self._producer.begin_transaction()
+                self._put(portions, known)
+                group = self._consumer.consumer_group_metadata()
+                self._producer.send_offsets_to_transaction(positions, group, TRANSACTION_S)
+                self._producer.commit_transaction(TRANSACTION_S)
+        else:
+            self._put(portions, known)
+            if self._producer.flush(CALL_S):
+                raise TimeoutError("the broker did not take a batch in time")
+            self._consumer.commit(offsets=positions, asynchronous=False)
+        self._reach(ends)
+
+    def _put(self, portions: list[Arrivals], known: Directory) -> None:
+        """Hand what becomes of these packets to the producer."""
         for arrivals in portions:
             outcome = sort_out(arrivals, known)
             for partition, readings in by_partition(outcome.admitted, self._partitions):
@@ -151,16 +169,6 @@ class Doorway:
                     self._produce(ADMITTED, value, partition)
             for entry in outcome.refused:
                 self._produce(REFUSED, entry)
-        positions = [TopicPartition(READINGS, p, end) for p, end in ends.items()]
-        if self._transactions:
-            group = self._consumer.consumer_group_metadata()
-            self._producer.send_offsets_to_transaction(positions, group, CALL_S)
-            self._producer.commit_transaction(CALL_S)
-        else:
-            if self._producer.flush(CALL_S):
-                raise TimeoutError("the broker did not take a batch in time")
-            self._consumer.commit(offsets=positions, asynchronous=False)
-        self._reach(ends)
 
     def _follow(self, portions: list[Arrivals]) -> dict[int, int]:
         """The offset behind the last packet of each partition. Raises PartitionMoved if they do not follow on."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ WITHDRAWN = f"device_{PEOPLE}"
 UNASSIGNED = "device_in_the_cupboard"
 ARCHIVE_EVERY_S = 0.5
 TIDY_EVERY = round(settings.TIDY_EVERY_S / settings.ARCHIVE_EVERY_S)  # archive tasks, as in production
+LAST_WORDS = 15  # lines
 OVERTAKEN = "another task archived share 0"  # what a task says that the table refused
 
 
@@ -117,12 +119,20 @@ class Pipeline:
                 if part.process.poll() is not None:
                     self.start_door(name)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is not None:
+            self._tell_last_words()
         for part in self._parts:  # nothing of theirs is wanted any more: no need to stop one after the other
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(part.process.pid, signal.SIGKILL)
         self._stack.close()
         redis_connection().flushdb()
+
+    def _tell_last_words(self) -> None:
+        """What each part said last, for whoever reads why the whole went wrong."""
+        for part in self._parts:
+            words = part.said().splitlines()[-LAST_WORDS:]
+            print(f"--- {part.log.name}, ended with {part.process.poll()}", *words, sep="\n", file=sys.stderr)
 
     def _run(self, name: str, command: list[str]) -> Part:
         log = self.folder / f"{len(self._parts):03d}-{name}.log"

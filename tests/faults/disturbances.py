@@ -10,7 +10,8 @@ from tests.faults.balance import Balance, disorder
 from tests.faults.command import Say
 from tests.faults.evidence import Admitted
 from tests.faults.kills import PARTITIONS, archiver_freezes, balance_of, commits_of, doors_are_at_work
-from tests.faults.pipeline import Pipeline, wait_for
+from tests.faults.pipeline import Pipeline
+from tests.faults.surroundings import wait_for
 from tests.faults.traffic import Traffic, ward
 from tests.servers.forked import Forked
 from tests.servers.kafka import Broker

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from ingestion.kafka import ADMITTED, consumer_config
 from tests.faults.balance import files_named
-from tests.faults.pipeline import wait_for
+from tests.faults.surroundings import wait_for
 from tests.faults.traffic import Place
 
 

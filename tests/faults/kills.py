@@ -13,7 +13,8 @@ from ingestion.lake import readings_url
 from tests.faults.balance import Balance, balance, entries_of_refused, rows_of_lake
 from tests.faults.command import Say
 from tests.faults.evidence import Admitted, Parquet
-from tests.faults.pipeline import OVERTAKEN, Part, Pipeline, wait_for
+from tests.faults.pipeline import OVERTAKEN, Part, Pipeline
+from tests.faults.surroundings import wait_for
 from tests.faults.traffic import Traffic, ward
 
 PARTITIONS = settings.READINGS_PARTITIONS

@@ -6,22 +6,17 @@ import re
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
-from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, topic_id, topics_create
-from ingestion.lake import open_readings, position
+from ingestion.kafka import READINGS, topic_id
 from portal.accounts.models import User
 from portal.consent.models import Purpose
 from portal.consent.services import consent_record
@@ -31,6 +26,7 @@ from portal.embedded.seed import seed
 from portal.people.models import Organisation, Patient
 from portal.pipeline.latest import connection as redis_connection
 from portal.pipeline.tasks import archive_share, tidy_lake
+from tests.faults.surroundings import all_archived, all_decided, environment, topics_make_anew, wait_for
 from tests.servers.forked import Forked, fork
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,14 +37,6 @@ ARCHIVE_EVERY_S = 0.5
 TIDY_EVERY = round(settings.TIDY_EVERY_S / settings.ARCHIVE_EVERY_S)  # archive tasks, as in production
 LAST_WORDS = 15  # lines
 OVERTAKEN = "another task archived share 0"  # what a task says that the table refused
-
-
-def wait_for(what: str, true: Callable[[], object], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.1)
 
 
 def people_make() -> None:
@@ -84,18 +72,16 @@ class Pipeline:
         self.folder, self.lake = folder, folder / "lake"
         self._tidied = tidied
         self.bootstrap = settings.KAFKA_BOOTSTRAP_SERVERS
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
         self.doors: dict[str, Part] = {}
         self._parts: list[Part] = []
         self._stack = contextlib.ExitStack()
         self._over = threading.Event()
 
     def __enter__(self) -> "Pipeline":
-        self._topics_make_anew()
+        topics_make_anew(self.bootstrap)
         redis_connection().flushdb()
         self.readings_id = topic_id(self.bootstrap, READINGS)
-        self.admitted_id = topic_id(self.bootstrap, ADMITTED)
-        self._env = _environment(self.folder)
+        self._env = environment(self.folder, LAKE_URL=str(self.lake))
         with contextlib.ExitStack() as stack:
             self._stack = stack
             self.start_door("1")
@@ -172,14 +158,7 @@ class Pipeline:
 
     def decided(self) -> bool:
         """Whether the doors have decided every packet that has arrived."""
-        consumer = Consumer(consumer_config(self.bootstrap, "door"))  # asks for the group's offsets and joins nothing
-        places = [TopicPartition(READINGS, p) for p in range(settings.READINGS_PARTITIONS)]
-        try:
-            committed = consumer.committed(places, timeout=30)
-            ends = [consumer.get_watermark_offsets(p, timeout=30)[1] for p in places]
-        finally:
-            consumer.close()
-        return all(max(place.offset, 0) == end for place, end in zip(committed, ends, strict=True))
+        return all_decided(self.bootstrap)
 
     # --- archive tasks ---
 
@@ -200,34 +179,4 @@ class Pipeline:
 
     def archived(self) -> bool:
         """Whether everything that was admitted lies in the lake."""
-        consumer = Consumer(consumer_config(self.bootstrap, "nobody"))
-        places = [TopicPartition(ADMITTED, p) for p in range(settings.ADMITTED_PARTITIONS)]
-        try:
-            ends = [consumer.get_watermark_offsets(p, timeout=30)[1] for p in places]
-        finally:
-            consumer.close()
-        table = open_readings(str(self.lake))
-        return all((position(table, self.admitted_id, p) or 0) == end for p, end in enumerate(ends))
-
-    def _topics_make_anew(self) -> None:
-        """Empty topics, whatever other tests have left in them."""
-        old = [t for t in (READINGS, ADMITTED, REFUSED) if t in self._admin.list_topics(timeout=30).topics]
-        for gone in (self._admin.delete_topics(old) if old else {}).values():
-            gone.result()
-        wait_for("the old topics are gone", lambda: not set(old) & set(self._admin.list_topics(timeout=30).topics))
-        topics_create(self.bootstrap, readings=settings.READINGS_PARTITIONS, admitted=settings.ADMITTED_PARTITIONS)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    database = urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    return os.environ | {
-        "DJANGO_SETTINGS_MODULE": "portal.settings",
-        "DATABASE_URL": database.geturl(),
-        "REDIS_URL": settings.REDIS_URL,
-        "VAR_DIR": str(folder),
-        "LAKE_URL": str(folder / "lake"),
-        "READINGS_PARTITIONS": str(settings.READINGS_PARTITIONS),
-        "ADMITTED_PARTITIONS": str(settings.ADMITTED_PARTITIONS),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+        return all_archived(self.bootstrap, str(self.lake))

@@ -20,8 +20,9 @@ from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, from_m
 from ingestion.lake import readings_url
 from tests.faults.balance import Balance, balance, disorder, entries_of_refused, files_named, messages_of, rows_of_lake
 from tests.faults.command import Say
-from tests.faults.pipeline import Pipeline, wait_for
+from tests.faults.pipeline import Pipeline
 from tests.faults.poison_kinds import CANARY, poison
+from tests.faults.surroundings import wait_for
 from tests.faults.traffic import Packet, Sent, Traffic, ward
 
 

@@ -51,7 +51,8 @@ def is_well(figures: dict[str, float], limit: float = LIMIT) -> bool:
 
 def run(folder: Path, *, minutes: float, rate: float, say: Callable[[str], None] = print) -> dict[str, float]:
     from tests.faults.balance import balance, entries_of_refused, rows_of_lake
-    from tests.faults.pipeline import Pipeline, wait_for
+    from tests.faults.pipeline import Pipeline
+    from tests.faults.surroundings import wait_for
     from tests.faults.traffic import Traffic, ward
 
     samples: list[tuple[float, float, float]] = []

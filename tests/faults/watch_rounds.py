@@ -12,7 +12,7 @@ from portal.alerts.live import POLL_S
 from portal.alerts.models import Alert
 from portal.pipeline.latest import connection as redis_connection
 from portal.pipeline.latest import latest_read
-from tests.faults.pipeline import wait_for
+from tests.faults.surroundings import wait_for
 from tests.faults.watch_people import BED, SCORE, WATCH, Person, admit
 from tests.faults.watch_service import Service, Watcher
 

@@ -6,14 +6,12 @@ import re
 import signal
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient
 from django.conf import settings
-from django.db import connection
 
-from ingestion.kafka import ADMITTED, READINGS, REFUSED, topic_id, topics_create
+from ingestion.kafka import ADMITTED, topic_id
 from portal.pipeline.latest import connection as redis_connection
 from portal.pipeline.models import WatchPosition
-from tests.faults.pipeline import wait_for
+from tests.faults.surroundings import environment, topics_make_anew, wait_for
 from tests.faults.watch_people import Sender
 from tests.faults.watch_witness import Mailbox, OpenPage
 from tests.portal.conftest import Cast
@@ -74,7 +72,7 @@ class Service:
         self._topic_id = topic_id(bootstrap, ADMITTED)
         self.sender = Sender(bootstrap)
         self.mailbox = stack.enter_context(Mailbox())
-        self._env = _environment(self._folder, self.mailbox.port)
+        self._env = environment(self._folder, EMAIL_URL=f"smtp://127.0.0.1:{self.mailbox.port}")
         port = free_port()
         self._run(stack, "door", ["manage.py", "run_door"])
         web = ["uvicorn", "portal.asgi:application", "--port", str(port), "--lifespan", "off", "--no-access-log"]
@@ -116,28 +114,3 @@ class Service:
             return sum(counts) == settings.ADMITTED_PARTITIONS and max(counts) - min(counts) <= 1
 
         wait_for("watchers share the partitions", shared)
-
-
-def topics_make_anew(bootstrap: str) -> None:
-    """Empty topics, whatever other tests have left in them."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    old = [name for name in (READINGS, ADMITTED, REFUSED) if name in admin.list_topics(timeout=30).topics]
-    for gone in (admin.delete_topics(old) if old else {}).values():
-        gone.result()
-    wait_for("old topics are gone", lambda: not set(old) & set(admin.list_topics(timeout=30).topics))
-    topics_create(bootstrap, readings=settings.READINGS_PARTITIONS, admitted=settings.ADMITTED_PARTITIONS)
-
-
-def _environment(folder: Path, smtp_port: int) -> dict[str, str]:
-    database = connection.settings_dict
-    return os.environ | {
-        "DJANGO_SETTINGS_MODULE": "portal.settings",
-        "DATABASE_URL": f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}",
-        "REDIS_URL": settings.REDIS_URL,
-        "VAR_DIR": str(folder),
-        "EMAIL_URL": f"smtp://127.0.0.1:{smtp_port}",
-        "READINGS_PARTITIONS": str(settings.READINGS_PARTITIONS),
-        "ADMITTED_PARTITIONS": str(settings.ADMITTED_PARTITIONS),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONUNBUFFERED": "1",
-    }

@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Consumer, TopicPartition
 
-from ingestion.kafka import ADMITTED, READINGS, REFUSED, consumer_config, topic_id
-from ingestion.lake import open_readings, position
+from ingestion.kafka import REFUSED, consumer_config
+from ingestion.lake import open_readings
 from simulator.replay import Series, Unreadable, fingerprint, read
 from tests.servers.forked import fork
 from tests.servers.missing import free_port, wait_until
@@ -256,20 +256,10 @@ def _everything_moved() -> bool:
     """The door has committed every packet, and the table's positions are the ends of `vitals.admitted`."""
     from django.conf import settings
 
+    from tests.faults.surroundings import all_archived, all_decided
+
     bootstrap = settings.KAFKA_BOOTSTRAP_SERVERS
-    door = Consumer(consumer_config(bootstrap, "door"))
-    try:
-        packets = [TopicPartition(READINGS, p) for p in range(settings.READINGS_PARTITIONS)]
-        decided = {p.partition: max(p.offset, 0) for p in door.committed(packets, timeout=10)}
-        if any(decided[p.partition] < door.get_watermark_offsets(p, timeout=10)[1] for p in packets):
-            return False
-        table, topic = open_readings(settings.LAKE_URL), topic_id(bootstrap, ADMITTED)
-        return all(
-            (position(table, topic, p) or 0) == door.get_watermark_offsets(TopicPartition(ADMITTED, p), timeout=10)[1]
-            for p in range(settings.ADMITTED_PARTITIONS)
-        )
-    finally:
-        door.close()
+    return all_decided(bootstrap) and all_archived(bootstrap, settings.LAKE_URL)
 
 
 def _count(topic: str) -> int:

@@ -32,7 +32,7 @@ from portal.monitoring.services import plan_pause
 from portal.pipeline.latest import progress_read, progress_write
 from portal.pipeline.models import WatchPosition
 from portal.pipeline.watch import OwnerChanged, TopicMadeAnew, Watch
-from tests.faults.watch_service import topics_make_anew
+from tests.faults.surroundings import topics_make_anew
 from tests.portal.conftest import make_cast
 from tests.portal.test_live import FOREVER_S, layer_at, make_page, members, said, until
 

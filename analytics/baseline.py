@@ -2,7 +2,8 @@
 
 The centre is the median of the last `WINDOW` nights, moved towards a recent level by the share `carry` that the
 population has (resting heart rate drifts from week to week, breathing rate hardly does). The recent level is an
-exponential mean whose steps are clipped, so that a night of fever does not become usual. The spread is the person's
+exponential mean that follows at the population's `pace`, and whose steps are clipped, so that a night of fever does not
+become usual. The spread is the person's
 own, shrunk to the population's as if that were `PRIOR_NIGHTS` nights (empirical Bayes), and widened while few nights
 are known. An artefact is neither: a deviation counts for at most `CLIP` population spreads.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 WINDOW = 60  # nights
-RECENT = 0.3  # weight of the newest night in the recent level
+PACES = (0.3, 0.5, 0.8)  # weight of the newest night in the recent level
 STEP = 2.0  # the recent level moves by at most this many spreads towards one night
 PRIOR_NIGHTS = 30.0
 CLIP = 3.0
@@ -21,10 +22,14 @@ LEAST_NIGHTS = 3  # before the third night nothing is usual yet
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What the population says of its channels, arrays (channels,): see `analytics.channels.Channel`."""
+    """What the population says of its channels, arrays (channels,): see `analytics.channels.Channel`.
+
+    `pace` is one of PACES: how fast the recent level follows.
+    """
 
     within: np.ndarray
     carry: np.ndarray
+    pace: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ def usual(values: np.ndarray, rows: np.ndarray, prior: Prior) -> Usual:
 
     Nothing of the night itself or of later ones is used. `rows` may be one past the end: that is tonight.
     """
-    recent = _recent(values, prior.within)
+    recent = _recent(values, prior)
     channels = values.shape[1]
     before = np.full((WINDOW, channels), np.nan)
     window = rows[:, None] + np.arange(WINDOW)
@@ -61,12 +66,12 @@ def usual(values: np.ndarray, rows: np.ndarray, prior: Prior) -> Usual:
     )
 
 
-def _recent(values: np.ndarray, within: np.ndarray) -> np.ndarray:
+def _recent(values: np.ndarray, prior: Prior) -> np.ndarray:
     """The recent level known before each night and before tonight, (nights + 1, channels)."""
     levels = np.full((len(values) + 1, values.shape[1]), np.nan)
-    level = levels[0]
+    level, most = levels[0], STEP * prior.within
     for night, value in enumerate(values):
-        moved = level + RECENT * np.clip(value - level, -STEP * within, STEP * within)
+        moved = level + prior.pace * np.clip(value - level, -most, most)
         level = np.where(np.isfinite(value), np.where(np.isfinite(level), moved, value), level)
         levels[night + 1] = level
     return levels

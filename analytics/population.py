@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics import scorer
-from analytics.baseline import WINDOW, Prior, middle, usual
+from analytics.baseline import PACES, WINDOW, Prior, middle, usual
 from analytics.calibration import for_budget
 from analytics.channels import NIGHTLY
 from analytics.persistence import BACK, statistics
@@ -64,7 +64,7 @@ def fit(
 ) -> Population:
     """Learn from people. Where nights are labelled these labels are used, otherwise `shifts` are laid over."""
     values = [h.values for h in histories]
-    prior = Prior(spread_within(values), carry(values))
+    prior = prior_of(values)
     taught = _Lessons()
     draw = np.random.default_rng(seed)
     for history in histories:
@@ -139,26 +139,37 @@ def spread_within(values: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(spread > 0, spread, 1.0)
 
 
-def carry(values: Sequence[np.ndarray]) -> np.ndarray:
-    """How much of a recent departure from the long median stays for the night after next, (channels,), 0 to 0.8.
+def prior_of(values: Sequence[np.ndarray]) -> Prior:
+    """What these people's nights have in common.
 
-    A least-squares slope through 0 over all people, without the nights that are far off.
+    `carry` is how much of a recent departure from the long median stays for the night after next, 0 to 0.8: a
+    least-squares slope through 0 over all people, without the nights that are far off. `pace` is the one that leaves
+    the least of these nights unexplained.
     """
-    channels = values[0].shape[1]
     spread = spread_within(values)
-    product, square = np.zeros(channels), np.zeros(channels)
+    slopes, left = zip(*(_carried(values, spread, pace) for pace in PACES), strict=True)
+    best = np.argmin(left, axis=0)
+    return Prior(spread, np.take_along_axis(np.array(slopes), best[None], axis=0)[0], np.array(PACES)[best])
+
+
+def _carried(values: Sequence[np.ndarray], spread: np.ndarray, pace: float) -> tuple[np.ndarray, np.ndarray]:
+    """The slope at this pace, and the sum of squares that it leaves, (channels,) each."""
+    paces = np.full(len(spread), pace)
+    product, square, whole = np.zeros((3, len(spread)))
     for nights in values:
         if len(nights) <= START + 1:
             continue
         rows = np.arange(START, len(nights) - 1)
         # Carry 0 gives the median alone, carry 1 the recent level.
-        long = usual(nights, rows, Prior(spread, np.zeros(channels))).centre
-        level = usual(nights, rows, Prior(spread, np.ones(channels))).centre
+        long = usual(nights, rows, Prior(spread, np.zeros(len(spread)), paces)).centre
+        level = usual(nights, rows, Prior(spread, np.ones(len(spread)), paces)).centre
         off, recent = nights[rows + 1] - long, level - long
         near = np.isfinite(off) & np.isfinite(recent) & (np.abs(off) < 3 * spread)
         product += np.where(near, off * recent, 0).sum(axis=0)
         square += np.where(near, recent**2, 0).sum(axis=0)
-    return np.clip(np.where(square > 0, product / np.maximum(square, 1e-12), 0), 0, MOST_CARRY)
+        whole += np.where(near, off**2, 0).sum(axis=0)
+    slope = np.clip(np.where(square > 0, product / np.maximum(square, 1e-12), 0), 0, MOST_CARRY)
+    return slope, whole - 2 * slope * product + slope**2 * square
 
 
 def from_published(channels: Sequence[str], *, people: int = 60, nights: int = 90, seed: int = 0) -> Population:

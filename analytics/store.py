@@ -26,7 +26,7 @@ from analytics.windows import Edges, StreamModel
 from ingestion.lake.storage import is_s3, to_read, to_write
 
 LAYOUT = "2"
-POPULATION_LAYOUT = "1"
+POPULATION_LAYOUT = "2"
 _SHAPES = {
     "centre": (HOURS, len(CHANNELS)),
     "spread": (HOURS, len(CHANNELS)),
@@ -105,6 +105,7 @@ def write_population(url: str, name: str, population: Population) -> None:
         "sign": population.sign.tolist(),
         "within": population.prior.within.tolist(),
         "carry": population.prior.carry.tolist(),
+        "pace": population.prior.pace.tolist(),
         "weight": population.scorer.weight.tolist(),
         "intercept": population.scorer.intercept,
         "threshold": population.threshold,
@@ -125,7 +126,7 @@ def read_population(url: str, name: str) -> Population:
     return Population(
         tuple(found["channels"]),
         np.array(found["sign"]),
-        Prior(np.array(found["within"]), np.array(found["carry"])),
+        Prior(np.array(found["within"]), np.array(found["carry"]), np.array(found["pace"])),
         Scorer(np.array(found["weight"]), found["intercept"]),
         found["threshold"],
         found["budget"],

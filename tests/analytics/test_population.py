@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics import calibration, population
+from analytics.baseline import PACES
 from analytics.channels import NIGHTLY
 from analytics.persistence import STATISTICS, statistics
 from analytics.population import History
@@ -126,3 +127,15 @@ def test_an_illness_among_the_healthy_nights_does_not_become_usual(learned):
     sick = people(12, count=1)[0].values
     sick[40:45] += [6, -0.33, 1.6, -0.8, 0.55, -0.8]
     assert alerts(again, sick)[40:46].any()
+
+
+def test_a_channel_that_stays_where_it_was_last_night_is_followed_at_once_and_one_that_scatters_is_not():
+    draw = np.random.default_rng(8)
+    histories = []
+    for _ in range(20):
+        wandering = 62 + np.cumsum(draw.normal(0, 0.8, 90)) * 0.9
+        scattering = 15 + draw.normal(0, 0.65, 90)
+        histories.append(np.column_stack([wandering, scattering]))
+    prior = population.prior_of(histories)
+    assert prior.pace[0] == max(PACES)
+    assert prior.carry[0] > 0.6 > prior.carry[1]

@@ -4,9 +4,9 @@ The night of a day is midnight to six in the person's own time zone; what is cou
 pressure, glucose) is that of the day before. Made of quarter-hour summaries where days are sealed, else of readings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -70,6 +70,19 @@ def nights(lake: str, *, organisation: str, subject: str, zone: ZoneInfo, last: 
             span = (before, start) if name in BY_DAY else night
             values[row, column] = _value(name, span, begins, totals, counts, moving)
     return _compared(values)
+
+
+def touched(
+    spans: Collection[tuple[datetime, datetime]], *, zone: ZoneInfo, last: date, count: int = KEPT
+) -> np.ndarray:
+    """Which of the nights that `nights` gives, (count,) bool, one of these times touches, the day before included."""
+    days = [last - timedelta(days=count - 1 - row) for row in range(count)]
+    begins = np.array([microseconds(day_start(day - timedelta(days=1), zone)) for day in days])
+    ends = np.array([microseconds(day_start(day, zone)) for day in days]) + int(NIGHT.total_seconds() * 1e6)
+    found = np.zeros(count, bool)
+    for begin, end in spans:
+        found |= (begins < microseconds(end)) & (microseconds(begin) < ends)
+    return found
 
 
 def _value(

@@ -187,6 +187,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=TRAIN_AT_HOUR, minute=10),
         "options": {"expires": 3600},
     },
+    "learn-shared": {
+        "task": "portal.personal.tasks.learn_shared",
+        "schedule": crontab(day_of_week="sunday", hour=TRAIN_AT_HOUR, minute=40),
+        "options": {"expires": 3600},
+    },
     "weights": {
         "task": "portal.monitoring.tasks.weigh",
         "schedule": crontab(minute=40),

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from analytics.store import UnreadableModel
 from portal.alerts.admin import ReadOnly
-from portal.personal.models import Activation, ContextTag, KeptBack, ModelVersion, TrainingRun
-from portal.personal.tasks import train_one_share
+from portal.personal.models import Activation, ContextTag, KeptBack, ModelVersion, SharedVersion, TrainingRun
+from portal.personal.shared import shared_activate
+from portal.personal.tasks import learn_shared, train_one_share
 from portal.personal.versions import version_activate
 
 
@@ -47,6 +48,45 @@ class ModelVersionAdmin(ReadOnly, admin.ModelAdmin):
         for share in sorted({v.share for v in queryset}):
             train_one_share.delay(share=share)
         messages.success(request, "Training has started: see the training runs.")
+
+
+@admin.register(SharedVersion)
+class SharedVersionAdmin(ReadOnly, admin.ModelAdmin):
+    """The part that everybody's nights share; without a version in force it is made of published figures."""
+
+    list_display = ("name", "state", "people", "made_at", "rate", "recall", "reason", "by")
+    list_filter = ("state",)
+    list_select_related = ("by",)
+    actions = ["put_into_force", "learn_again"]
+
+    def has_change_permission(self, request: HttpRequest, obj: SharedVersion | None = None) -> bool:
+        return obj is None and admin.ModelAdmin.has_change_permission(self, request, obj)  # for the actions
+
+    @admin.display(description="False alerts a week")
+    def rate(self, version: SharedVersion) -> Any:
+        return version.metrics.get("false_alerts_a_week", "")
+
+    @admin.display(description="Shifts found")
+    def recall(self, version: SharedVersion) -> Any:
+        return version.metrics.get("shifts_found", "")
+
+    @admin.action(description="Roll back: have the chosen version judge nights")
+    def put_into_force(self, request: HttpRequest, queryset: QuerySet[SharedVersion]) -> None:
+        if queryset.count() != 1:
+            messages.error(request, "Choose one version.")
+            return
+        version = queryset.get()
+        try:
+            shared_activate(version=version, why="Put into force by hand", by=request.user)
+        except UnreadableModel as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"{version.name} judges nights from now on.")
+
+    @admin.action(description="Learn it anew now")
+    def learn_again(self, request: HttpRequest, queryset: QuerySet[SharedVersion]) -> None:
+        learn_shared.delay()
+        messages.success(request, "Learning has started: see the training runs.")
 
 
 @admin.register(Activation)

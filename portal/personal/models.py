@@ -50,10 +50,33 @@ class Activation(models.Model):
         indexes = [models.Index(fields=["share", "-since"], name="activation_in_force")]
 
 
-class TrainingRun(models.Model):
-    """One run of training for a share, or for one person on demand: its progress and its result."""
+class SharedVersion(models.Model):
+    """One file of the part that everybody's nights share: spreads, scorer and threshold, numbers of nobody."""
 
-    share = models.PositiveIntegerField()
+    name = models.CharField(max_length=40, unique=True)
+    state = models.CharField(max_length=10, choices=ModelVersion.State)
+    made_at = models.DateTimeField()
+    people = models.PositiveIntegerField()
+    metrics = models.JSONField(default=dict)
+    reason = models.CharField(max_length=200, help_text="Why it judges nights or not")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-made_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state=ModelVersion.State.IN_FORCE), name="one_shared_version_in_force"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TrainingRun(models.Model):
+    """One run of training for a share, for one person on demand, or (no share) for the part that nights share."""
+
+    share = models.PositiveIntegerField(null=True)
     patient = models.ForeignKey("people.Patient", on_delete=models.CASCADE, null=True, related_name="+")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)

@@ -6,29 +6,24 @@ Raised and ended as episodes of the cause "personal:nights", through the same do
 import logging
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from analytics import population, store
-from analytics.channels import NIGHTLY
 from analytics.episodes import Level, Step, Transition
 from analytics.nights import NIGHT, Night, judge, nights
-from analytics.population import Population
-from analytics.store import UnreadableModel
 from portal.alerts.selectors import with_open_episode
 from portal.devices.models import Assignment
 from portal.monitoring.selectors import plans_of
 from portal.people.models import Patient
 from portal.personal.models import ContextTag, KeptBack, PersonalRange
+from portal.personal.shared import population_now
 from portal.personal.training import consented
 
 log = logging.getLogger(__name__)
 
 CAUSE = "personal:nights"
 FROM = time(8)  # local: what a watch has kept over night is synced by then
-POPULATION = "population"
 
 
 def night_transitions(people: Iterable[Patient], now: datetime) -> list[Transition]:
@@ -77,19 +72,3 @@ def _step(patient: Patient, night: Night, is_open: bool, day: date, now: datetim
         KeptBack.objects.get_or_create(patient=patient, cause=CAUSE, at=ended, defaults={"tag": tag.kind})
         return None
     return Transition(patient.subject, CAUSE, Step.OPENED, Level.LOW_MEDIUM, ended, night.evidence)
-
-
-def population_now() -> tuple[Population, str]:
-    """The part that people share, and its version; made of published figures where nothing has been learned yet."""
-    return _population(settings.MODELS_URL)
-
-
-@lru_cache(maxsize=2)
-def _population(url: str) -> tuple[Population, str]:
-    try:
-        found = store.read_population(url, f"{POPULATION}.json")
-    except UnreadableModel:
-        log.info("no population part in %s: made of published figures", POPULATION)
-        found = population.from_published(tuple(NIGHTLY), people=30, nights=60)
-        store.write_population(url, f"{POPULATION}.json", found)
-    return found, "published-1"

@@ -9,6 +9,7 @@ from portal.accounts.models import User
 from portal.alerts.services import transitions_take
 from portal.people.models import Patient
 from portal.personal.nightly import night_transitions
+from portal.personal.shared import shared_learn
 from portal.personal.shares import people_of, shares
 from portal.personal.training import train_person, train_share
 from portal.personal.versions import person_forget
@@ -33,6 +34,12 @@ def train_one_person(*, patient: int, by: int | None = None, **_: Any) -> None:
     found = Patient.objects.filter(pk=patient).first()
     if found is not None:
         train_person(patient=found, by=User.objects.filter(pk=by).first(), now=timezone.now())
+
+
+@shared_task(time_limit=LONG_S)
+def learn_shared(**_: Any) -> None:
+    """Learn the part that everybody's nights share."""
+    shared_learn(Patient.objects.all(), timezone.now())
 
 
 @shared_task

@@ -75,7 +75,7 @@ def train_share(share: int, now: datetime) -> TrainingRun:
         card = card_of(name_of(now, share), now, end, learned, {})
         version_make(share=share, card=card, models=known, edges=edges)
         said.append(f"{card.version} of {card.people} people is in shadow")
-    return _finish(run, len(learned), "; ".join(said), now)
+    return run_finish(run, len(learned), "; ".join(said), now)
 
 
 def train_person(*, patient: Patient, by: "User | None", now: datetime) -> TrainingRun:
@@ -85,14 +85,14 @@ def train_person(*, patient: Patient, by: "User | None", now: datetime) -> Train
     people = consented([patient])
     run = TrainingRun.objects.create(share=share, patient=patient, started_at=now, people=len(people))
     if not people:
-        return _finish(run, 0, "no consent to a personal model", now)
+        return run_finish(run, 0, "no consent to a personal model", now)
     in_force = _in_force(share)
     found = _read(in_force) if in_force is not None else None
     models, edges = found if found is not None else ({}, START_EDGES)
     (one,) = learn(settings.LAKE_URL, learners(people, end), end=end, edges=edges, judged={}, since=None)
     _remember(people, [one], now)
     if one.model is None or "" not in one.replays:
-        return _finish(run, 1, f"{one.days} days are known: at least {train.LEAST_DAYS + 1} are needed", now)
+        return run_finish(run, 1, f"{one.days} days are known: at least {train.LEAST_DAYS + 1} are needed", now)
     decided = train.verdict(one.replays[""], None, BUDGET)
     card = card_of(name_of(now, share), now, end, [one], metrics_of(one.replays[""]))
     if not decided.promoted:
@@ -104,15 +104,15 @@ def train_person(*, patient: Patient, by: "User | None", now: datetime) -> Train
             state=ModelVersion.State.REJECTED,
             reason=decided.reason,
         )
-        return _finish(run, 1, f"not promoted: {decided.reason}", now)
+        return run_finish(run, 1, f"not promoted: {decided.reason}", now)
     version = version_make(share=share, card=card, models={**models, one.subject: one.model}, edges=edges)
     version_activate(version=version, why=f"One person on demand: {decided.reason}"[:200], now=now, by=by)
-    return _finish(run, 1, f"promoted: {decided.reason}", now)
+    return run_finish(run, 1, f"promoted: {decided.reason}", now)
 
 
-def learners(people: Collection[Patient], end: datetime) -> list[Learner]:
+def learners(people: Collection[Patient], end: datetime, back: timedelta = LEARNED) -> list[Learner]:
     """These people with what is known of their last weeks: alarms, useful ones, and context, which are not usual."""
-    since = end - LEARNED
+    since = end - back
     alarms: dict[int, list[tuple[datetime, datetime]]] = {}
     events: dict[int, list[tuple[datetime, datetime]]] = {}
     episodes = Episode.objects.filter(patient__in=[p.pk for p in people], level__gt=Level.SILENT).exclude(
@@ -221,10 +221,10 @@ def _remember(people: Collection[Patient], learned: list[Learned], now: datetime
     )
 
 
-def _finish(run: TrainingRun, done: int, result: str, now: datetime) -> TrainingRun:
+def run_finish(run: TrainingRun, done: int, result: str, now: datetime) -> TrainingRun:
     run.done, run.result, run.finished_at = done, result[:300], max(timezone.now(), now)
     run.save(update_fields=["done", "result", "finished_at"])
-    log.info("training of share %d: %d people: %s", run.share, done, result)
+    log.info("training of share %s: %d people: %s", run.share, done, result)
     return run
 
 

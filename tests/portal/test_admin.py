@@ -17,7 +17,7 @@ from portal.consent.models import ConsentEntry
 from portal.monitoring.models import Plan
 from portal.people.models import Organisation, Patient
 from portal.personal.context import tag_add
-from portal.personal.models import Activation, KeptBack, ModelVersion, TrainingRun
+from portal.personal.models import Activation, KeptBack, ModelVersion, SharedVersion, TrainingRun
 from portal.watchdog.models import Probe
 from tests.portal.conftest import NOW, colleague, hypoxia, make_cast
 
@@ -44,6 +44,7 @@ def lived_in(cast):
     )
     Activation.objects.create(version=version, share=0, since=NOW, why="first")
     TrainingRun.objects.create(share=0, started_at=NOW)
+    SharedVersion.objects.create(name="nights-1", state="in_force", made_at=NOW, people=30, reason="first")
     tag_add(patient=cast.patient, kind="ill", since=NOW, until=NOW + timedelta(days=1), note="", by=cast.alice, now=NOW)
     KeptBack.objects.create(patient=cast.patient, cause="personal:nights", at=NOW, tag="ill")
     return cast

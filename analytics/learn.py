@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from analytics import train
+from analytics.batch import LATE
 from analytics.rings import KEPT
 from analytics.slots import CHANNELS, HIGH, LOW, SLOT_MINUTES, SLOTS_A_DAY, Slots
 from analytics.store import Card
@@ -19,9 +20,13 @@ from analytics.train import Replay
 from analytics.windows import Edges, StreamModel
 from ingestion import lake as readings
 
+Models = tuple[Mapping[str, StreamModel], Edges]  # by subject
+Spans = tuple[tuple[datetime, datetime], ...]
+
 SLOT_US = SLOT_MINUTES * 60_000_000
 DAY = timedelta(days=1)
 LEARNED = timedelta(days=train.WINDOW_DAYS)
+LOOKED_BACK = timedelta(days=7)  # in which what came late is still judged
 COLUMNS = ("measured_at", "offset_minutes", *CHANNELS, "steps")
 
 
@@ -38,13 +43,14 @@ class Learner:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What came of one person: the new model (None while too little is known), the days it knows, and how versions did
-    on recent days, by version."""
+    """What came of one person: the new model (None while too little is known), the days it knows, how versions did on
+    recent days, by version, and the unusual times [begin, end), UTC, of which the watcher was told too late."""
 
     subject: str
     model: StreamModel | None
     days: int
     replays: Mapping[str, Replay]
+    late: Spans = ()
 
 
 def slots(rows: pa.Table, begin: datetime, end: datetime) -> Slots:
@@ -77,13 +83,14 @@ def learn(
     *,
     end: datetime,
     edges: Edges,
-    judged: Mapping[str, tuple[Mapping[str, StreamModel], Edges]],
+    judged: Mapping[str, Models],
     since: datetime | None,
+    in_force: Models | None = None,
 ) -> Iterator[Learned]:
     """Fit each of these people on the days before `end` (a midnight of UTC), and replay versions.
 
-    `judged` has the versions (models by subject, edges) to replay over [since, end); with `since` None there is none,
-    and the new model is replayed under the name "" on its last day, fitted without it.
+    `judged` has the versions to replay over [since, end); with `since` None there is none, and the new model is
+    replayed under the name "" on its last day, fitted without it. By the models `in_force` what came late is judged.
     """
     begin = end - LEARNED
     for person in people:
@@ -93,7 +100,7 @@ def learn(
             subject=person.subject,
             start=begin,
             end=end,
-            columns=COLUMNS,
+            columns=(*COLUMNS, "received_at"),
         )
         history = slots(rows, begin, end)
         alarm = _days(person.alarms, begin, end)
@@ -107,7 +114,34 @@ def learn(
                     replays[name] = _replay(its, its_edges, history, recent, _events(person, begin))
         elif (replay := held_out(history, edges, alarm, _events(person, begin))) is not None:
             replays[""] = replay
-        yield Learned(person.subject, model, measured, replays)
+        late: Spans = ()
+        if in_force is not None and (its := in_force[0].get(person.subject)) is not None:
+            late = found_late(its, in_force[1], history, came_late(rows, begin, end), begin)
+        yield Learned(person.subject, model, measured, replays, late)
+
+
+def came_late(rows: pa.Table, begin: datetime, end: datetime) -> np.ndarray:
+    """Which slots of [begin, end) have a reading that came too late for the watcher, (n,) bool."""
+    first, n = _slot(begin), _slot(end) - _slot(begin)
+    measured, received = (rows[name].cast(pa.int64()).to_numpy() for name in ("measured_at", "received_at"))
+    at = measured // SLOT_US - first
+    late = np.zeros(n, bool)
+    late[at[(received - measured > LATE) & (at >= 0) & (at < n)]] = True
+    return late
+
+
+def found_late(model: StreamModel, edges: Edges, history: Slots, late: np.ndarray, begin: datetime) -> Spans:
+    """What a model in force says of the last `LOOKED_BACK` of the history, where something of it came `late` (n,)."""
+    if not late.any():
+        return ()
+    first = max(len(history.hour) - LOOKED_BACK // DAY * SLOTS_A_DAY, 0)
+    spans = _replay(model, edges, history, range(first, len(history.hour)), ()).spans
+    origin = begin + first * timedelta(minutes=SLOT_MINUTES)
+    return tuple(
+        (origin + timedelta(minutes=a), origin + timedelta(minutes=b))
+        for a, b in spans
+        if late[first + a // SLOT_MINUTES : first + b // SLOT_MINUTES].any()
+    )
 
 
 def held_out(

@@ -109,6 +109,22 @@ class ShadowFinding(models.Model):
         ordering = ["-began_at"]
 
 
+class LateFinding(models.Model):
+    """Unusual by the version in force, but measured so long before it was received that it could alert nobody."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
+    patient = models.ForeignKey("people.Patient", on_delete=models.CASCADE, related_name="late_findings")
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    found_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-began_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["patient", "began_at"], name="late_finding_once_per_person_and_time")
+        ]
+
+
 class ContextTagQuerySet(models.QuerySet["ContextTag"]):
     def touching(self, start: datetime, end: datetime) -> "ContextTagQuerySet":
         return self.filter(since__lt=end, until__gt=start)

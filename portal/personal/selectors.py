@@ -10,7 +10,7 @@ from portal.alerts.models import Alert
 from portal.consent.models import Purpose
 from portal.consent.selectors import consenting, has_consent
 from portal.people.models import Patient
-from portal.personal.models import Activation, ContextTag, KeptBack, PersonalRange, ShadowFinding
+from portal.personal.models import Activation, ContextTag, KeptBack, LateFinding, PersonalRange, ShadowFinding
 
 if TYPE_CHECKING:
     from portal.accounts.models import User
@@ -21,7 +21,7 @@ AROUND = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class OwnRange:
-    """`state` is one sentence; `tags` are those of now and to come, `kept_back` the last two weeks'."""
+    """`state` is one sentence; `tags` are those of now and to come, `kept_back` and `late` the last two weeks'."""
 
     consented: bool
     learning: str | None
@@ -29,6 +29,7 @@ class OwnRange:
     state: str
     tags: Collection[ContextTag]
     kept_back: Collection[KeptBack]
+    late: Collection[LateFinding]
 
 
 def own_range(patient: Patient, now: datetime) -> OwnRange:
@@ -49,6 +50,7 @@ def own_range(patient: Patient, now: datetime) -> OwnRange:
         state=state,
         tags=ContextTag.objects.filter(patient=patient, until__gt=now).select_related("by"),
         kept_back=KeptBack.objects.filter(patient=patient, at__gt=now - SHOWN_BACK)[:20] if consented else [],
+        late=LateFinding.objects.filter(patient=patient, began_at__gt=now - SHOWN_BACK)[:20] if consented else [],
     )
 
 

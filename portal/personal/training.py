@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from analytics import store, train
-from analytics.learn import LEARNED, Learned, Learner, card_of, learn
+from analytics.learn import LEARNED, Learned, Learner, Models, card_of, learn
 from analytics.store import UnreadableModel
 from analytics.train import Replay, Verdict
 from analytics.windows import START_EDGES, Edges, StreamModel
@@ -22,6 +22,7 @@ from portal.alerts.models import Episode, Level
 from portal.consent.models import Purpose
 from portal.consent.selectors import consenting
 from portal.people.models import Patient
+from portal.personal.late import late_record
 from portal.personal.models import ContextTag, ModelVersion, PersonalRange, ShadowFinding, TrainingRun
 from portal.personal.selectors import activation_of
 from portal.personal.shares import people_of, share_of
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 
 BUDGET = 0.5  # false alerts a week and person that a version may raise
 PROGRESS_EVERY = 20  # people
-
-Models = tuple[Mapping[str, StreamModel], Edges]
 
 
 def train_share(share: int, now: datetime) -> TrainingRun:
@@ -50,11 +49,22 @@ def train_share(share: int, now: datetime) -> TrainingRun:
     edges = judged[in_force.name][1] if in_force is not None and in_force.name in judged else START_EDGES
 
     learned: list[Learned] = []
-    for one in learn(settings.LAKE_URL, learners(people, end), end=end, edges=edges, judged=judged, since=since):
+    now_in_force = judged.get(in_force.name) if in_force is not None else None
+    for one in learn(
+        settings.LAKE_URL,
+        learners(people, end),
+        end=end,
+        edges=edges,
+        judged=judged,
+        since=since,
+        in_force=now_in_force,
+    ):
         learned.append(one)
         if len(learned) % PROGRESS_EVERY == 0:
             TrainingRun.objects.filter(pk=run.pk).update(done=len(learned))
     _remember(people, learned, now)
+    if in_force is not None:
+        late_record(in_force, people, learned, now)
     known = {one.subject: one.model for one in learned if one.model is not None}
     said = []
     if waits and shadow is not None:

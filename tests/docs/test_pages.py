@@ -5,7 +5,7 @@ import re
 import pytest
 from django.urls import resolve
 
-from analytics import ward
+from analytics import batch, ward
 from analytics.terms import SLOW_FROM_S
 from ingestion import kafka
 from portal.alerts import mail, silence
@@ -65,7 +65,7 @@ def test_levels_are_those_of_the_alerts():
     [
         (SAFETY, "at least 30 seconds later", ward.CONFIRMED_AFTER == 30 * ward.SECOND),
         (SAFETY, "away for 15 minutes", ward.CALM_FOR == 15 * 60 * ward.SECOND),
-        (SAFETY, "more than 30 minutes late", ward.LATE == 30 * 60 * ward.SECOND),
+        (SAFETY, "more than 30 minutes late", batch.LATE == 30 * 60 * ward.SECOND),
         (SAFETY, "less often than every ten minutes", SLOW_FROM_S == 600),
         (SAFETY, "one and a half times the plan's interval", silence.GRACE == 1.5),
         (OPERATIONS, "within the last minute", latest.DELAYED_AFTER.total_seconds() == 60),

@@ -17,7 +17,15 @@ from portal.consent.models import Purpose
 from portal.consent.services import consent_record
 from portal.people.models import Patient
 from portal.personal.live import forget_files, models_of, tags_of
-from portal.personal.models import Activation, ContextTag, KeptBack, ModelVersion, PersonalRange, TrainingRun
+from portal.personal.models import (
+    Activation,
+    ContextTag,
+    KeptBack,
+    LateFinding,
+    ModelVersion,
+    PersonalRange,
+    TrainingRun,
+)
 from portal.personal.nightly import night_transitions
 from portal.personal.shares import people_of, share_of
 from portal.personal.training import midnight, train_person, train_share
@@ -108,6 +116,34 @@ def test_a_later_version_is_in_shadow_first_and_takes_over_if_it_is_not_worse(le
         np.array([models_of(first.share, NOW).first(learned.patient.subject)]),
         np.array([int((NOW + timedelta(hours=2)).timestamp() * 1e6)]),
     )[0]
+
+
+@pytest.mark.parametrize("hours_late", [0, 3])
+def test_what_came_late_and_is_unlike_usual_stands_on_the_record_and_alerts_nobody(learned, places, hours_late):
+    share, tomorrow = ModelVersion.objects.get().share, NOW + timedelta(days=1)
+    ill = lived(learned.patient, 1, until=MIDNIGHT + timedelta(days=1), seed=4, heart_rate=40)
+    for row in ill:
+        row["received_at"] = row["measured_at"] + timedelta(hours=hours_late)
+    add(places.LAKE_URL, ill)
+    train_share(share, tomorrow)
+    train_share(share, tomorrow + timedelta(hours=1))
+    assert LateFinding.objects.count() == (hours_late > 0), "told of once, and only what the watcher could not tell"
+    assert not Alert.objects.exists()
+    record, title = f"/patients/{learned.patient.pk}/", "Found afterwards"
+    assert (title in learned.client("bob").get(record).content.decode()) is (hours_late > 0)
+    assert title not in learned.client("alice").get("/me/").content.decode()
+    assert learned.client("charlie").get(record).status_code == 404
+
+
+def test_what_somebody_has_explained_is_not_found_afterwards(learned, places):
+    share, tomorrow = ModelVersion.objects.get().share, NOW + timedelta(days=1)
+    ill = lived(learned.patient, 1, until=MIDNIGHT + timedelta(days=1), seed=4, heart_rate=40)
+    add(places.LAKE_URL, [row | {"received_at": row["measured_at"] + timedelta(hours=3)} for row in ill])
+    ContextTag.objects.create(
+        patient=learned.patient, kind="ill", since=MIDNIGHT, until=tomorrow, by=learned.alice, at=NOW
+    )
+    train_share(share, tomorrow)
+    assert not LateFinding.objects.exists()
 
 
 def test_a_version_that_alerts_too_often_is_not_promoted_and_what_it_would_have_raised_is_shown(learned, places):

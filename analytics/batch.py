@@ -55,7 +55,7 @@ def batch_of(readings: pa.Table) -> Batch:
         device=devices.indices.to_numpy(),
         at=np.minimum(measured, received),
         received=received,
-        offset=readings["offset_minutes"].fill_null(0).to_numpy().astype(np.int64),
+        offset=readings["offset_minutes"].to_numpy().astype(np.int64),
         values=watched_values(readings),
         steps=readings["steps"].cast(pa.float64()).to_numpy(),
     )

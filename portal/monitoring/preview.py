@@ -106,7 +106,7 @@ def outcome(readings: pa.Table, terms: Sequence[Term], known: Sequence[Known], e
 
 def readings_of(people: Iterable[Patient], start: datetime, end: datetime) -> pa.Table:
     """What the lake holds of these people, with their subject."""
-    columns = ["measured_at", "received_at", "device_id", *WATCHED]
+    columns = ["measured_at", "offset_minutes", "received_at", "device_id", *WATCHED]
     tables = []
     for person in people:
         rows = lake.read(

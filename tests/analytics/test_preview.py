@@ -23,7 +23,7 @@ def readings(rows):
     """`rows`: (subject, device, minute, {vital: value})."""
     columns = {f.name: pa.nulls(len(rows), f.type) for f in READING_SCHEMA}
     at = pa.array([int(ORIGIN + minute * MINUTE) for _, _, minute, _ in rows]).cast(pa.timestamp("us", "UTC"))
-    columns |= {"measured_at": at, "received_at": at}
+    columns |= {"measured_at": at, "received_at": at, "offset_minutes": pa.array([0] * len(rows), pa.int16())}
     columns |= {"subject": pa.array([r[0] for r in rows]), "device_id": pa.array([r[1] for r in rows])}
     for vital in {v for r in rows for v in r[3]}:
         columns[vital] = pa.array([r[3].get(vital) for r in rows], columns[vital].type)

@@ -83,7 +83,8 @@ class Doorway:
             producer |= {"transactional.id": f"{group}-{name}", "transaction.timeout.ms": timeout_ms}
         self._producer = Producer(producer)
         if transactions:
-            self._producer.init_transactions(CALL_S)
+            with deadline(2 * CALL_S):
+                self._producer.init_transactions(CALL_S)
         self._consumer.subscribe([READINGS], on_assign=self._assigned, on_revoke=self._revoked)
 
     def run(self, stop: Callable[[], bool]) -> None:

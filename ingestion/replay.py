@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
+from ingestion.deadline import deadline
 from ingestion.kafka import READINGS, REFUSED, RETENTION_MS, committed, consumer_config
 from ingestion.origin import HEADER
 from ingestion.reading import Refusal
@@ -55,7 +56,8 @@ def replay(
         config |= {"transactional.id": group, "transaction.timeout.ms": 10_000}
     producer = Producer(config)
     if transactions:
-        producer.init_transactions(CALL_S)  # before the position is asked for: it ends what a former run left open
+        with deadline(2 * CALL_S):
+            producer.init_transactions(CALL_S)  # before the position is asked for: it ends what a former run left open
     passing("after_fence")
     consumer = Consumer(consumer_config(bootstrap, group))
     try:
@@ -82,7 +84,8 @@ class _Run:
     def to_the_end(self) -> Replayed:
         span = bounds(self._consumer, REFUSED)
         for batch in to_ends(self._consumer, REFUSED, span, self._start(span), AT_ONCE):
-            self._send(batch)
+            with deadline(2 * CALL_S):
+                self._send(batch)
         return self._done
 
     def _start(self, span: dict[int, tuple[int, int]]) -> dict[int, int]:

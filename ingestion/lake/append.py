@@ -6,11 +6,13 @@ import pyarrow as pa
 from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from ingestion.lake.files import ROW_GROUP
 from ingestion.lake.schema import READING_SCHEMA, with_day
 from ingestion.lake.tables import reopen
 
 _RISING = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
 _WRITER = WriterProperties(
+    max_row_group_size=ROW_GROUP,
     compression="ZSTD",
     compression_level=1,  # sealing writes it again, with care
     write_batch_size=8192,

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 QUIET = timedelta(minutes=30)  # a day is sealed once nothing has come for so long,
 AT_LATEST = timedelta(hours=6)  # or once its first late row has waited so long
 _TRIES = 8
+SUMMARIES_AT_ONCE = 250_000  # rows, a fraction of FILE_BYTES
 _ROW_SCHEMA = pa.schema([f for f in TABLE_SCHEMA if f.name not in READINGS.partition_by])
 IN_ORDER = [(n, "ascending") for n in ("subject", "measured_at", "device_id", "record_id", "source_offset")]
 READING_ENCODINGS = dict.fromkeys(("measured_at", "received_at", "source_offset", "sealed_at"), "DELTA_BINARY_PACKED")
@@ -164,10 +165,11 @@ def summaries_replace(
 def _with_others(lake: str, old: Sequence[File], start: datetime, end: datetime, rows: pa.Table) -> Iterator[pa.Table]:
     """`rows` and what `old` holds outside [start, end), sorted, range by range of their subjects."""
     if not old:
-        yield rows
+        for mine in subject_ranges(rows.num_rows, SUMMARIES_AT_ONCE):
+            yield rows.filter(mine)
         return
     source = dataset(lake, SUMMARIES, old)
     outside = (pc.field("quarter") < pa.scalar(start, INSTANT)) | (pc.field("quarter") >= pa.scalar(end, INSTANT))
-    for mine in subject_ranges(sum(f.rows for f in old)):
+    for mine in subject_ranges(sum(f.rows for f in old), SUMMARIES_AT_ONCE):
         kept = source.to_table(columns=ROW_SCHEMA.names, filter=outside & mine).cast(ROW_SCHEMA)
         yield pa.concat_tables([kept, rows.filter(mine)]).sort_by(SORTED)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ from ingestion.lake.tables import READINGS, SUMMARIES, File, Kind, Snapshot, new
 log = logging.getLogger(__name__)
 
 FILES_AT_MOST = 8
+LAST = chr(0x10FFFF)  # behind every name
 RUN = 250_000
 DAYS_APART = 10
 KEPT = timedelta(days=1)
@@ -75,13 +77,22 @@ def _tidy_summaries(lake: str, now: datetime) -> int:
     this_month = now.astimezone(UTC).date().replace(day=1)
     for (organisation, month), files in newest(lake, SUMMARIES).by_partition.items():
         quiet = max(f.added for f in files) <= now - KEPT
-        if len(files) > DAYS_APART + 1 or (len(files) > 1 and month < this_month and quiet):
+        deep = _deep(files)
+        if deep > DAYS_APART + 1 or (deep > 1 and month < this_month and quiet):
             try:
                 _merge(lake, SUMMARIES, organisation, month, files, added=now)
                 tidied += 1
             except (Changed, FileNotFoundError):
                 log.info("summaries of %s for %s were changed meanwhile", organisation, month)
     return tidied
+
+
+def _deep(files: Sequence[File]) -> int:
+    """In how many files at most the rows of one person lie: those that one rewrite made share the people out."""
+    begins = [(file.lowest or "", 1) for file in files]
+    ends = [(file.highest or LAST, -1) for file in files]
+    # At the same name a file begins before another ends: both hold this person.
+    return max(accumulate(by for _, by in sorted(begins + ends, key=lambda edge: (edge[0], -edge[1]))), default=0)
 
 
 def _merge(lake: str, kind: Kind, organisation: str, span: date, files: list[File], *, added: datetime) -> None:

@@ -293,6 +293,27 @@ class TestFiles:
         seal(lake, ORGANISATION, late["measured_at"].date(), now=LATER)
         assert summaries(lake) == recount([*rows, late])
 
+    def test_a_month_that_takes_several_files_is_merged_once(self, lake, monkeypatch):
+        """Files that share the people out are not too many; files that lie over one another are."""
+        monkeypatch.setattr(files, "FILE_BYTES", 500)
+        monkeypatch.setattr(tidying, "RUN", 10)
+        people = [f"{n * 4096 + 77:04x}" * 8 for n in range(16)]
+        rows = [
+            reading(86400 * day + 900 * n, who, device=who, heart_rate=60 + n)
+            for day in range(DAYS_APART + 2)
+            for who in people
+            for n in range(2)
+        ]
+        add(lake, rows)
+        for organisation, day in due(lake, now=LATER + timedelta(days=30), wait=False):
+            seal(lake, organisation, day, now=LATER)
+        month = (ORGANISATION, DAY.replace(day=1))
+        assert len(newest(lake, SUMMARIES).by_partition[month]) == DAYS_APART + 2
+        assert tidy(lake, now=LATER).months == 1
+        assert len(newest(lake, SUMMARIES).by_partition[month]) > 1
+        assert tidy(lake, now=LATER + timedelta(days=900)).months == 0
+        assert summaries(lake, people[3]) == recount(r for r in rows if r["subject"] == people[3])
+
     def test_summaries_end_when_they_are_no_longer_kept(self, lake):
         add(lake, MINUTES)
         seal_day(lake)

@@ -21,7 +21,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from ingestion.lake.storage import to_read, to_write
 from ingestion.lake.tables import File, Kind, Snapshot, open_table, snapshot_of, table_url
 
-# Measured on 1,000 people (docs/lake.md): who asks for one person decodes a whole group of rows, and parses the footer
+# Measured on 1,000 people (ADR 0013): who asks for one person decodes a whole group of rows, and parses the footer
 # of the whole file, which tells of every group. Both stay small, however many people there are.
 FILE_BYTES = 8 << 20  # a file is ended once it is so large
 ROW_GROUP = 16_384

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from analytics.batch import batch_of
 from analytics.episodes import Transition
-from analytics.personal import KeptBack, Models, Personal
+from analytics.personal import KeptBack, Personal
 from analytics.terms import Terms
+from analytics.versions import Models
 from analytics.ward import Ward
 
 

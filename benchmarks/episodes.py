@@ -20,8 +20,8 @@ from analytics import train
 from analytics.episodes import Step
 from analytics.layers import Layers
 from analytics.learn import slots
-from analytics.personal import Models, Version
 from analytics.terms import Term, Terms
+from analytics.versions import Models, Version
 from analytics.windows import START_EDGES
 from ingestion.door import Arrivals, Belonging, Directory, Person, directory, sort_out
 from ingestion.lake import READING_SCHEMA

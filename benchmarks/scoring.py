@@ -16,9 +16,10 @@ from sklearn.ensemble import IsolationForest
 from analytics import train, windows
 from analytics.batch import batch_of
 from analytics.layers import Layers
-from analytics.personal import Models, Personal, Version
+from analytics.personal import Personal
 from analytics.slots import CHANNELS, SLOTS_A_DAY, Slots
 from analytics.terms import Term, Terms
+from analytics.versions import Models, Version
 from ingestion.lake import READING_SCHEMA
 
 START = 1_780_000_000_000_000  # microseconds

@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from analytics import store
 from analytics.batch import batch_of
-from analytics.personal import Models, Personal, Version
+from analytics.personal import Personal
 from analytics.sagemaker.places import BadInput, people
 from analytics.terms import Term, Terms
+from analytics.versions import Models, Version
 
 PROCESSING = Path("processing")
 

@@ -12,8 +12,9 @@ from functools import lru_cache
 from django.conf import settings
 
 from analytics import store
-from analytics.personal import Models, Tag, Version
+from analytics.personal import Tag
 from analytics.store import UnreadableModel
+from analytics.versions import Models, Version
 from analytics.windows import Edges, StreamModel
 from ingestion.instants import microseconds
 from portal.consent.models import Purpose

@@ -11,7 +11,8 @@ from functools import cache
 import redis
 from django.conf import settings
 
-from analytics.personal import Models, Personal
+from analytics.personal import Personal
+from analytics.versions import Models
 from analytics.ward import Ward
 
 KEPT_S = 8 * 24 * 3600  # longer than the log itself is kept

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from analytics import windows
 from analytics.batch import batch_of
 from analytics.layers import Layers
-from analytics.personal import Models, Tag, Version
+from analytics.personal import Tag
 from analytics.slots import CHANNELS
 from analytics.terms import Limit, Term, Terms
+from analytics.versions import Models, Version
 from analytics.ward import CAUSE, Ward
 from analytics.windows import Edges
 from tests.analytics.readings import ALICE, BELLA, NOON, reading, table

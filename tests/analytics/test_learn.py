@@ -10,9 +10,10 @@ from analytics import learn, population, slots
 from analytics.channels import NIGHTLY
 from analytics.learn import Learner
 from analytics.nights import NAMES, judge, nights
-from analytics.personal import Models, Personal, Version
+from analytics.personal import Personal
 from analytics.rings import GRAINS
 from analytics.slots import SLOTS_A_DAY
+from analytics.versions import Models, Version
 from analytics.windows import START_EDGES
 from tests.analytics.readings import ALICE, NOON, batch, reading, table
 from tests.ingestion.lakes import ORGANISATION, add

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from analytics import slots, windows
 from analytics.batch import Batch
-from analytics.personal import Models, Personal, Tag, Version
+from analytics.personal import Personal, Tag
 from analytics.rings import GRAINS
 from analytics.slots import CHANNELS, SLOTS_A_DAY, Slots
 from analytics.terms import COLUMN, WATCHED, Term, Terms
+from analytics.versions import Models, Version
 from analytics.windows import START_EDGES, Edges
 
 ALICE, BELLA = "a" * 32, "b" * 32

@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from analytics.history import Series
 from ingestion.vitals import VITALS
 
+LEAST_SPAN = np.timedelta64(30, "m")
+
 
 def figure(series: Series, *, zone: ZoneInfo, low: float | None = None, high: float | None = None) -> dict[str, Any]:
     """The figure as plain JSON, times in `zone`; a gap (NaN) breaks the line."""
@@ -50,13 +52,21 @@ def figure(series: Series, *, zone: ZoneInfo, low: float | None = None, high: fl
         margin={"l": 48, "r": 12, "t": 8, "b": 32},
         height=220,
         font={"size": 12, "family": "system-ui, sans-serif"},
-        xaxis={"zeroline": False, "type": "date"},
+        xaxis={"zeroline": False, "type": "date", "range": _range(series.times, zone)},
         yaxis={"zeroline": False, "title": {"text": vital.unit}},
         hovermode="closest",
     )
     figure: dict[str, Any] = drawn.to_plotly_json()
     figure["layout"].pop("template", None)
     return {"data": [dict(trace) for trace in figure["data"]], "layout": figure["layout"]}
+
+
+def _range(times: np.ndarray, zone: ZoneInfo) -> list[str] | None:
+    """What the axis shows where the readings lie so close together that its ticks would be parts of a second."""
+    if not len(times) or times[-1] - times[0] >= LEAST_SPAN:
+        return None
+    middle = times[0] + (times[-1] - times[0]) // 2
+    return local(np.array([middle - LEAST_SPAN // 2, middle + LEAST_SPAN // 2]), zone)
 
 
 def local(times: np.ndarray, zone: ZoneInfo) -> list[str]:

@@ -40,6 +40,7 @@ class ConsentEntry(models.Model):
 
     class Meta:
         ordering = ["-pk"]
+        verbose_name_plural = "consent entries"
         indexes = [models.Index(fields=["patient", "purpose", "-id"], name="consent_in_force")]
 
     def save(self, *args: Any, **kwargs: Any) -> None:

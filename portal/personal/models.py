@@ -63,6 +63,8 @@ class SharedVersion(models.Model):
 
     class Meta:
         ordering = ["-made_at"]
+        verbose_name = "version of what nights share"
+        verbose_name_plural = "versions of what nights share"
         constraints = [
             models.UniqueConstraint(
                 fields=["state"], condition=Q(state=ModelVersion.State.IN_FORCE), name="one_shared_version_in_force"

@@ -32,6 +32,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-made_at'],
+                'verbose_name': 'version of what nights share',
+                'verbose_name_plural': 'versions of what nights share',
                 'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'in_force')), fields=('state',), name='one_shared_version_in_force')],
             },
         ),

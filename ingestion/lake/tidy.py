@@ -3,9 +3,10 @@
 A day's files are kept to FILES_AT_MOST of a size: more are merged to one, sorted by person so that one person's chart
 reads little of it. Sizes are RUN rows, and eight times as many, and so on, so that a row is written few times however
 large the day, and a merge holds RUN rows at once. That goes for what comes late for an ended day, too: a phone that
-syncs a week adds a file to each of its days, and whoever opens the table holds a line for each. A month of summaries is
-one file of at most `files.FILE_BYTES`, and DAYS_APART of one day each beside it. Files that a rewrite has replaced, or
-that a killed task left behind, are removed after KEPT.
+syncs a week adds a file to each of its days, and whoever opens the table holds a line for each. A file that has reached
+`files.FILE_BYTES` stays as it is. A month of summaries is files of that size that share the people out, and DAYS_APART
+of one day each over them. Files that a rewrite has replaced, or that a killed task left behind, are removed after
+KEPT.
 """
 
 import logging

@@ -124,7 +124,7 @@ def _published(url: str) -> Population:
     try:
         return _read(url, PUBLISHED)
     except UnreadableModel:
-        log.info("no part that nights share in %s: made of published figures", PUBLISHED)
+        log.info("no part that nights share has been written yet: made of published figures")
         found = population.from_published(tuple(NIGHTLY), people=30, nights=60)
         store.write_population(url, f"{PUBLISHED}.json", found)
         return found

@@ -11,6 +11,7 @@ import numpy as np
 NIGHTS_A_WEEK = 7
 MERGE = 2  # nights: alerts at most so far apart are one episode
 OWN_FROM = 60  # scored nights
+CHANCE = 0.1
 PEAKS = 10  # of all calm people together, that a tail is fitted to
 
 
@@ -70,6 +71,17 @@ def for_tail(scores: Sequence[np.ndarray], budget: float, weeks: float, *, merge
     above = peaks[:count] - peaks[count]
     scale = min(np.median(above) / np.log(2), above.mean())
     return float(peaks[count] + scale * np.log(count / (budget * weeks)))
+
+
+def too_often(alerts: int, weeks: float, allowed: float) -> bool:
+    """Whether so many alerts in these user-weeks prove a rate above `allowed` a week.
+
+    So many, or more, would then be seen in less than `CHANCE` of such times at the allowed rate (Poisson): few weeks
+    have few alerts, and prove little.
+    """
+    from scipy.stats import poisson  # only learning needs it: see slots.activity
+
+    return weeks > 0 and alerts / weeks > allowed and bool(poisson.sf(alerts - 1, allowed * weeks) < CHANCE)
 
 
 def _peaks(scores: np.ndarray, merge: int) -> np.ndarray:

@@ -12,7 +12,6 @@ that closed the slot. This layer knows nothing of the absolute limits and cannot
 travel, alcohol, exercise, vaccination) keeps an episode from opening; what it kept back is returned with its reason.
 """
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ import numpy as np
 from analytics import evidence, windows
 from analytics.batch import Batch
 from analytics.episodes import Level, Step, Transition
+from analytics.packing import pack, unpack
 from analytics.rings import KEPT, SPANS, UNKNOWN, Rings
 from analytics.roster import Roster
 from analytics.slots import BREATH, CHANNELS, HEART, HIGH, LOW, MOVING, OXYGEN, RECOVERY, REST, SIGN, SLOT_MINUTES
@@ -124,7 +124,7 @@ class Personal:
         With `decide=False` only the windows move: these readings were decided before.
         """
         person = np.array(self._places(batch.subjects), np.int64)[batch.person]
-        device = np.array(self._device_numbers(batch.devices), np.int32)[batch.device]
+        device = np.array(self._devices.enrol(batch.devices), np.int32)[batch.device]
         steps: list[tuple[int, Transition]] = []
         kept: list[tuple[int, KeptBack]] = []
         slots, values = batch.at // SLOT, batch.values[:, _WATCHED]
@@ -314,35 +314,26 @@ class Personal:
             self._first_term = np.concatenate([self._first_term, terms])
         return self._people.numbers(subjects)
 
-    def _device_numbers(self, devices: list[str]) -> list[int]:
-        self._devices.add(devices)
-        return self._devices.numbers(devices)
-
     # --- checkpoints ---
 
     def packed(self) -> bytes:
         """The windows (not the episodes) as bytes, for `unpacked`."""
-        sink = io.BytesIO()
-        arrays: dict[str, Any] = {
-            "layout": np.array(_LAYOUT),
+        names = {
             "subjects": np.array(self._people.names, "U32"),
             "devices": np.array(self._devices.names, "U128"),
-            **self._state,
         }
-        np.savez(sink, **arrays)
-        return sink.getvalue()
+        return pack(_LAYOUT, {**names, **self._state})
 
     @classmethod
     def unpacked(cls, data: bytes, models: Models) -> "Personal | None":
         """The layer whose windows `packed` gave; None if they were packed by code with other columns."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            if str(found["layout"]) != _LAYOUT:
-                return None
-            layer = cls(models)
-            layer._places(found["subjects"].tolist())
-            layer._devices = Roster(found["devices"].tolist())
-            layer._state = {name: found[name] for name in _STATE}
-            return layer
+        if (found := unpack(_LAYOUT, data)) is None:
+            return None
+        layer = cls(models)
+        layer._places(found["subjects"].tolist())
+        layer._devices = Roster(found["devices"].tolist())
+        layer._state = {name: found[name] for name in _STATE}
+        return layer
 
 
 _LAYOUT = "4:" + ",".join((*CHANNELS, *_STATE, str(KEPT)))

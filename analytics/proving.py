@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics import population
-from analytics.calibration import MERGE, NIGHTS_A_WEEK, episodes
+from analytics.calibration import MERGE, NIGHTS_A_WEEK, episodes, too_often
 from analytics.population import NEEDED, START, History, Population, scores
 from analytics.shifts import ILL, laid_over
 
-CHANCE = 0.1  # so unlikely must a version's alerts be at the allowed rate before it counts as worse
 LOST = 0.02  # of the shifts: a version that finds so many less is worse
 
 
@@ -83,11 +82,8 @@ def verdict(new: Proof, old: Proof, budget: float) -> tuple[bool, str]:
     It must not alert more than `budget` times a week and person, or than the old one (Poisson: few weeks prove little),
     and must find as many of the shifts, but for `LOST` of them.
     """
-    from scipy.stats import poisson  # only learning needs it: see slots.activity
-
     said = f"{new.rate:.2f} false alerts a week ({old.rate:.2f} before), {new.recall:.0%} found ({old.recall:.0%})"
-    allowed = max(budget, old.rate)
-    if new.rate > allowed and poisson.sf(new.alerts - 1, allowed * new.weeks) < CHANCE:
+    if too_often(new.alerts, new.weeks, max(budget, old.rate)):
         return False, f"It would alert too often: {said}"
     if new.recall < old.recall - LOST:
         return False, f"It would find less: {said}"

@@ -18,6 +18,12 @@ class Roster:
         self.names += new
         return new
 
+    def enrol(self, names: Iterable[str]) -> list[int]:
+        """The number of each; who has none gets one."""
+        names = list(names)
+        self.add(names)
+        return self.numbers(names)
+
     def numbers(self, names: Iterable[str]) -> list[int]:
         """The number of each, which must have one."""
         return [self._number[name] for name in names]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics import slots, windows
-from analytics.calibration import stretches
+from analytics.calibration import stretches, too_often
 from analytics.slots import SLOT_MINUTES, SLOTS_A_DAY, Slots
 from analytics.windows import MERGE, START_EDGES, WEEK, Edges, StreamModel
 
@@ -19,7 +19,6 @@ LEAST_DAYS = 3  # alerts from the third day on, with the wider spreads that few 
 LEARNED_DAYS = 7  # "learning, night 4 of 7" until then
 WINDOW_DAYS = 28
 EXCLUDED_AROUND = 1  # days on each side of an alarm that are not learned from
-CHANCE = 0.1
 ENOUGH_WEEKS = 200  # thresholds set on fewer user-weeks did not hold for other people (docs/detection.md)
 SLACK = 0.2  # of the budget
 STEP = 0.05
@@ -121,13 +120,10 @@ def together(replays: Mapping[str, Replay]) -> Replay:
 def verdict(new: Replay, old: Replay | None, budget: float) -> Verdict:
     """Whether the new version may page people instead of the old one, and why, in words for an operator.
 
-    Few weeks have few alerts: the new version is worse if so many, or more, would be seen in less than `CHANCE` of such
-    replays of a version that alerts at the allowed rate (Poisson).
+    The new version is worse if it alerts too often for chance (`calibration.too_often`), or misses a known event.
     """
-    from scipy.stats import poisson  # only learning needs it: see slots.activity
-
     allowed = max(budget, old.rate if old else 0.0)
-    if new.rate > allowed and poisson.sf(new.alerts - 1, allowed * new.weeks) < CHANCE:
+    if too_often(new.alerts, new.weeks, allowed):
         return Verdict(False, f"{new.rate:.2f} false alerts a week, {allowed:.2f} are allowed")
     if old and not old.found <= new.found:
         return Verdict(False, f"misses {len(old.found - new.found)} events that the version in force finds")

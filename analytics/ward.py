@@ -12,7 +12,6 @@ Everything here is a function of the readings in their order, so any batching, a
 same steps. Episodes live in the database; `open_level` mirrors them.
 """
 
-import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +22,7 @@ from analytics import evidence
 from analytics.batch import Batch
 from analytics.episodes import Level, Step, Transition
 from analytics.limits import CONSCIOUSNESS, INPUTS, levels, points
+from analytics.packing import pack, unpack
 from analytics.roster import Roster
 from analytics.terms import COLUMN, WATCHED, Terms
 from ingestion.vitals import VITALS
@@ -99,7 +99,7 @@ class Ward:
         """
         places = np.array(self._places(batch.subjects), np.int64)
         person = places[batch.person]
-        device = np.array(self._device_numbers(batch.devices), np.int32)[batch.device]
+        device = np.array(self._devices.enrol(batch.devices), np.int32)[batch.device]
         row, watched = self._terms.in_force(self._first[person], batch.received)
         at_issue = self._at_issue(places, batch, row)
         steps: list[tuple[int, Transition]] = []
@@ -281,7 +281,7 @@ class Ward:
                 self._devices.names[self._state["device"][person, column]],
             )
 
-    # --- people and devices get their numbers as they come ---
+    # --- people get their numbers as they come ---
 
     def _places(self, subjects: list[str]) -> list[int]:
         if new := self._people.add(subjects):
@@ -292,37 +292,27 @@ class Ward:
             self._first = np.concatenate([self._first, np.array([self._terms.first(s) for s in new], np.int64)])
         return self._people.numbers(subjects)
 
-    def _device_numbers(self, devices: list[str]) -> list[int]:
-        self._devices.add(devices)
-        return self._devices.numbers(devices)
-
     # --- checkpoints ---
 
     def packed(self) -> bytes:
         """The windows (not the episodes) as bytes, for `unpacked`."""
-        sink = io.BytesIO()
-        arrays: dict[str, Any] = {
-            "layout": np.array(_LAYOUT),
+        names = {
             "subjects": np.array(self._people.names, "U32"),
             "devices": np.array(self._devices.names, "U128"),
-            "clock": self._clock,
-            **self._state,
         }
-        np.savez(sink, **arrays)
-        return sink.getvalue()
+        return pack(_LAYOUT, {**names, "clock": self._clock, **self._state})
 
     @classmethod
     def unpacked(cls, data: bytes) -> "Ward | None":
         """The ward whose windows `packed` gave; None if they were packed by code with other columns."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            if str(found["layout"]) != _LAYOUT:
-                return None
-            ward = cls()
-            ward._places(found["subjects"].tolist())
-            ward._devices = Roster(found["devices"].tolist())
-            ward._clock = found["clock"]
-            ward._state = {name: found[name] for name in _STATE}
-            return ward
+        if (found := unpack(_LAYOUT, data)) is None:
+            return None
+        ward = cls()
+        ward._places(found["subjects"].tolist())
+        ward._devices = Roster(found["devices"].tolist())
+        ward._clock = found["clock"]
+        ward._state = {name: found[name] for name in _STATE}
+        return ward
 
 
 _LAYOUT = "1:" + ",".join(WATCHED)
